@@ -119,8 +119,19 @@ class Truths:
             errors={"5xx": setting.stable_error_rate, "4xx": HEALTHY_4XX},
             p50_ms=setting.stable_p95_ms * P50_OF_P95,
             p95_ms=setting.stable_p95_ms,
-            gauges={gauge.metric_type: gauge.good for gauge in setting.gauges},
+            gauges_are="good",
         )
+
+    def _all_gauges(self, which: str | None) -> dict[str, float]:
+        """Return every gauge of the setting at its good or its bad value, {} for None."""
+        gauges = self._world.setting.gauges
+        match which:
+            case "good":
+                return {gauge.metric_type: gauge.good for gauge in gauges}
+            case "bad":
+                return {gauge.metric_type: gauge.bad for gauge in gauges}
+            case _:
+                return {}
 
     def _compose(self, truths: Sequence[Truth]) -> Behaviour:
         errors: dict[str, float] = {}
@@ -128,7 +139,7 @@ class Truths:
         p50 = p95 = 1.0
         for truth in truths:
             errors |= truth.errors or {}
-            gauges |= truth.gauges or {}
+            gauges |= self._all_gauges(truth.gauges_are) | dict(truth.gauges or {})
             p50, p95 = _latency(truth, p50, p95)
         return Behaviour(_codes(errors), lognormal(p50, max(p50, p95)), gauges)
 
