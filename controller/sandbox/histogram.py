@@ -17,6 +17,7 @@ from functools import cached_property, lru_cache
 from operator import add, mul
 from random import Random
 from statistics import NormalDist
+from zlib import crc32
 
 SCALE_MS = 10.0
 GROWTH = 1.1
@@ -220,6 +221,11 @@ def _draw_buckets(
 def lognormal(p50_ms: float, p95_ms: float) -> Lognormal:
     """Return the lognormal with these percentiles; one object per pair, so its tables are kept."""
     return Lognormal(p50_ms, p95_ms)
+
+
+def normal_of(key: str) -> float:
+    """Return a standard normal number that belongs to this key; cheaper than seeding for one."""
+    return _NORMAL[crc32(key.encode()) % _NORMALS]
 
 
 def poisson(rng: Random, mean: float) -> int:

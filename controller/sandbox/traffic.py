@@ -19,6 +19,7 @@ from controller.sandbox.histogram import (
     EMPTY,
     Histogram,
     binomial,
+    normal_of,
     poisson,
     with_value,
 )
@@ -81,8 +82,8 @@ class Traffic:
         value = self.truths.at(revision, end - MINUTE / 2).gauges.get(metric_type)
         if value is None:
             return None
-        rng = Random(f"{self._world.seed}/{metric_type}/{revision}/{end:%Y%m%d%H%M}")
-        return value + rng.gauss(0.0, NOISE * max(1.0, abs(value)))
+        noise = normal_of(f"{self._world.seed}/{metric_type}/{revision}/{end.timestamp():.0f}")
+        return value + noise * NOISE * max(1.0, abs(value))
 
     def served(self, start: datetime, end: datetime) -> list[tuple[str, str]]:
         """Return (service, revision) of all that may have served a request in (start, end]."""
@@ -122,7 +123,7 @@ class Traffic:
             return NOTHING
         load = self._world.scenario.traffic
         expected = load.rate_per_s * load.by_hour[start.hour] * seconds
-        rng = Random(f"{self._world.seed}/{revision}/{end:%Y%m%d%H%M}")
+        rng = Random(f"{self._world.seed}/{revision}/{end.timestamp():.0f}")
         requests = poisson(rng, expected)
         return _drawn(rng, requests, self.truths.at(revision, start + MINUTE / 2))
 
