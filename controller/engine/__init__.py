@@ -1,0 +1,1 @@
+"""decide(plan, record, observation, now) → Decision: the whole policy, pure."""

@@ -1,0 +1,97 @@
+"""What happened, for people and scripts: few event names, a contract (DESIGN.md §6)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from controller.gates.verdict import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A rollout began, or a process attached to one. split: revision → percent now."""
+
+    at: datetime
+    rollout: str
+    service: str
+    candidate: str
+    stable: str
+    stages: tuple[tuple[int, timedelta], ...]
+    attached: bool
+    changed: tuple[str, ...] = ()  # candidate against stable, a line each
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """The minutes that were new to this tick, by query's word: plain JSON values."""
+
+    at: datetime
+    stage: int
+    minutes: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A gate's verdict changed (name on the wire: verdict)."""
+
+    at: datetime
+    gate: str
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What was decided and why. action: a word ("wait", "shift", "roll_back" …)."""
+
+    at: datetime
+    action: str
+    reason: str
+    look_again: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Shifted:
+    """A split was asked for (in_force False) or came into force (True)."""
+
+    at: datetime
+    split: Mapping[str, int]
+    in_force: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A person is needed. kind: approval | undecided | monitoring_out | no_way_back | …"""
+
+    at: datetime
+    kind: str
+    reason: str
+    stage: int
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A sentence for people. level: info | warning | shout."""
+
+    at: datetime
+    level: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The end of this command, on every exit. next: commands that make sense now."""
+
+    at: datetime
+    outcome: str
+    reason: str
+    split: Mapping[str, int] = field(default_factory=dict)
+    took: timedelta | None = None
+    served: int | None = None
+    next: tuple[str, ...] = ()
+
+
+Event = Started | Observed | Judged | Decided | Shifted | Asked | Message | Finished

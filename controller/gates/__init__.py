@@ -1,0 +1,1 @@
+"""Evidence → verdict: pure statistics. No I/O, no clock, no traffic."""

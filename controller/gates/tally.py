@@ -1,0 +1,172 @@
+"""The state a gate carries from minute to minute: what both sides have shown in this stage.
+
+Minutes are absorbed once, in order; the state never holds what has not been absorbed. Its
+JSON form stands in the record (floats in hexadecimal, so that a fresh process computes the same
+to the last digit).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from controller.gates.evidence import (
+    Buckets,
+    CodeCounts,
+    Explicit,
+    Exponential,
+    Histogram,
+    Minute,
+    Number,
+    Value,
+    bounds_of,
+)
+from controller.plan.model import CustomMetric, Gate, Latency, RequestCount, ResponseRate
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One side's evidence. minutes: how many had a value. total: requests or observations.
+
+    hits: requests with one of the gate's codes. weighted: sum of mean x observations (means), or
+    of the minutes' numbers (gauges). counts: bucket index → observations (percentiles).
+    """
+
+    minutes: int = 0
+    total: int = 0
+    hits: int = 0
+    weighted: float = 0.0
+    buckets: Buckets | None = None
+    counts: Mapping[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Both sides' evidence over the same minutes."""
+
+    candidate: Side = Side()
+    stable: Side = Side()
+
+
+def absorb(gate: Gate, tally: Tally, minute: Minute) -> Tally:
+    """Return the tally with one more minute in it."""
+    return Tally(
+        _with(gate, tally.candidate, minute.candidate), _with(gate, tally.stable, minute.stable)
+    )
+
+
+def _with(gate: Gate, side: Side, value: Value | None) -> Side:
+    match gate.metric, value:
+        case _, None:
+            return side
+        case ResponseRate(codes), CodeCounts() as counted:
+            hits = sum(n for code, n in counted.codes.items() if _matches(code, codes))
+            return Side(side.minutes + 1, side.total + counted.total, side.hits + hits)
+        case RequestCount(), CodeCounts() as counted:
+            return Side(side.minutes + 1, side.total + counted.total)
+        case (Latency() | CustomMetric()), Histogram() as histogram:
+            return _with_histogram(gate.metric, side, histogram)
+        case CustomMetric(), Number(number):
+            return Side(side.minutes + 1, side.total + 1, 0, side.weighted + number)
+        case _:  # a value of another kind than the metric's is no evidence
+            return side
+
+
+def _matches(code: str, wanted: tuple[str, ...]) -> bool:
+    return code in wanted or f"{code[:1]}xx" in wanted
+
+
+def _with_histogram(metric: Latency | CustomMetric, side: Side, value: Histogram) -> Side:
+    total = value.total
+    if metric.percentile is None:
+        return Side(side.minutes + 1, side.total + total, 0, side.weighted + value.mean * total)
+    if side.buckets is not None and side.buckets != value.buckets:
+        return side  # buckets changed midway: such minutes cannot be added, so they do not count
+    counts = dict(side.counts)
+    for index, count in value.counts.items():
+        counts[index] = counts.get(index, 0) + count
+    return Side(side.minutes + 1, side.total + total, 0, 0.0, value.buckets, counts)
+
+
+def mean_of(side: Side) -> float | None:
+    """Return the mean of all observations (or of the minutes' numbers); None: nothing seen."""
+    return side.weighted / side.total if side.total else None
+
+
+def rate_of(side: Side) -> float | None:
+    """Return hits per request as a fraction; None: no request."""
+    return side.hits / side.total if side.total else None
+
+
+def percentile_of(side: Side, percentile: float) -> float | None:
+    """Return the percentile (50..100) of the merged histogram, linear inside its bucket.
+
+    The overflow bucket has no end: what falls into it is given as its lower bound, which is an
+    under-estimate. None: nothing seen.
+    """
+    if side.buckets is None or not side.total:
+        return None
+    bounds = bounds_of(side.buckets)
+    rank = side.total * percentile / 100
+    below = 0
+    for index in sorted(side.counts):
+        count = side.counts[index]
+        if below + count >= rank:
+            low = bounds[index - 1] if index > 0 else 0.0
+            high = bounds[index] if index < len(bounds) else low
+            return low + (high - low) * (rank - below) / count
+        below += count
+    return bounds[-1]
+
+
+def to_json(tally: Tally) -> list[Any]:
+    """Return the tally's compact JSON form."""
+    return [_side_to_json(tally.candidate), _side_to_json(tally.stable)]
+
+
+def from_json(value: Any) -> Tally:
+    """Read `to_json`'s form; it is untrusted. Raises ValueError."""
+    if not isinstance(value, list) or len(value) != 2:
+        raise ValueError("a gate's state has two sides")
+    return Tally(_side_from_json(value[0]), _side_from_json(value[1]))
+
+
+def _side_to_json(side: Side) -> list[Any]:
+    plain = [side.minutes, side.total, side.hits, side.weighted.hex()]
+    match side.buckets:
+        case None:
+            return plain
+        case Exponential(scale, growth, finite):
+            layout: list[Any] = [scale.hex(), growth.hex(), finite]
+        case Explicit(bounds):
+            layout = [[bound.hex() for bound in bounds]]
+    first = min(side.counts, default=0)
+    dense = [side.counts.get(i, 0) for i in range(first, max(side.counts, default=0) + 1)]
+    return [*plain, layout, first, dense]
+
+
+def _side_from_json(value: Any) -> Side:
+    try:
+        minutes, total, hits = (_count(value[i]) for i in range(3))
+        weighted = float.fromhex(value[3])
+        if len(value) == 4:
+            return Side(minutes, total, hits, weighted)
+        layout, first, dense = value[4], _count(value[5]), value[6]
+        buckets: Buckets = (
+            Explicit(tuple(float.fromhex(bound) for bound in layout[0]))
+            if len(layout) == 1
+            else Exponential(
+                float.fromhex(layout[0]), float.fromhex(layout[1]), _count(layout[2])
+            )
+        )
+        counts = {first + i: _count(n) for i, n in enumerate(dense) if n}
+    except (TypeError, IndexError, KeyError, OverflowError, AttributeError) as error:
+        raise ValueError(f"not a gate's state: {error}") from error
+    return Side(minutes, total, hits, weighted, buckets, counts)
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or not 0 <= value < 2**53:
+        raise ValueError(f"not a count: {value!r}")
+    return value

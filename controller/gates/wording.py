@@ -1,0 +1,45 @@
+"""How a gate's numbers are written for people: percent, seconds, plain numbers."""
+
+from __future__ import annotations
+
+from controller.plan.model import CustomMetric, Gate, Latency, RequestCount, ResponseRate
+
+PERCENT = 100
+
+
+def shown(gate: Gate, value: float | None) -> str:
+    """Write a value of the gate's metric with its unit ("4.1%", "12.4 s", "0.75")."""
+    if value is None:
+        return "-"
+    match gate.metric:
+        case ResponseRate():
+            return f"{_short(value * PERCENT)}%"
+        case Latency():
+            return latency_text(value)
+        case RequestCount():
+            return count_text(round(value))
+        case CustomMetric():
+            return _short(value)
+
+
+def latency_text(milliseconds: float) -> str:
+    """Write a latency: milliseconds below a second, else seconds."""
+    if milliseconds < 1000:
+        return f"{_short(milliseconds)} ms"
+    return f"{_short(milliseconds / 1000)} s"
+
+
+def count_text(count: int) -> str:
+    """Write a count with a thin grouping of thousands ("12,034")."""
+    return f"{count:,}"
+
+
+def what_is_counted(gate: Gate) -> str:
+    """Return what the gate's sample counts: "requests" or, for gauges, "minutes"."""
+    if isinstance(gate.metric, CustomMetric) and gate.metric.percentile is None:
+        return "minutes"
+    return "requests"
+
+
+def _short(value: float) -> str:
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"  # noqa: PLR2004 - digits

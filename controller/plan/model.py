@@ -1,0 +1,331 @@
+"""The typed plan: what a rollout plan says once it has been read and found right.
+
+Here live frozen values only. Reading YAML, defaults taken from it, and every error message
+are in `reader`; the compact form kept in the record is in `compact`.
+
+Units, everywhere: weights are whole percents 1..100; rates and shares are fractions 0..1;
+latencies are milliseconds; times are timedeltas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
+
+
+class OnFail(StrEnum):
+    """What a failed gate or check leads to."""
+
+    ROLL_BACK = "roll_back"
+    STEP_BACK = "step_back"
+    ASK = "ask"
+    OBSERVE = "observe"
+
+
+class Then(StrEnum):
+    """The plan's answer when a time has passed and nothing was decided."""
+
+    ASK = "ask"
+    ADVANCE = "advance"
+    ROLL_BACK = "roll_back"
+
+
+class NewRevision(StrEnum):
+    """What a deploy in the middle of a rollout leads to."""
+
+    IGNORE = "ignore"
+    ASK = "ask"
+    REPLACE = "replace"
+
+
+class CheckWhen(StrEnum):
+    """When a check is sent."""
+
+    BEFORE = "before"  # once, before the first shift
+    STAGES = "stages"  # at every tick of a stage with a hold
+    ALWAYS = "always"  # both; the default
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseRate:
+    """The share of requests whose response code is one of `codes`, from `request_count`.
+
+    codes: exact codes ("429") or classes ("5xx"), as Cloud Monitoring names them.
+    counts_failures: whether those requests are the bad ones (error rate) or the good ones
+    (success rate).
+    """
+
+    codes: tuple[str, ...]
+    counts_failures: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """`request_latencies` in milliseconds: a percentile (50..99.9), or the mean where it is None."""
+
+    percentile: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestCount:
+    """The number of requests the candidate served in the stage; a condition to advance only."""
+
+
+@dataclass(frozen=True, slots=True)
+class CustomMetric:
+    """Any metric type of Cloud Monitoring, as one number a minute and revision.
+
+    filter: further filter text, joined with AND, or "". aligner/reducer: Cloud Monitoring's names
+    ("ALIGN_MEAN"), or None for what fits the metric's kind. revision_label: the label that names
+    the revision ("resource.labels.revision_name", "metric.labels.revision"). percentile: for
+    distribution metrics, else None.
+    """
+
+    type: str
+    filter: str = ""
+    aligner: str | None = None
+    reducer: str | None = None
+    revision_label: str = "resource.labels.revision_name"
+    percentile: float | None = None
+
+
+Metric = ResponseRate | Latency | RequestCount | CustomMetric
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The numbers of one gate. None: that limit is not set.
+
+    Exactly one of `maximum` and `minimum` is set where the gate has a limit to advance.
+    roll_back: beyond it the candidate is rolled back (already defaulted to the limit to advance).
+    emergency: beyond it at once and without comparing with stable. All in the metric's unit.
+    """
+
+    maximum: float | None = None
+    minimum: float | None = None
+    roll_back: float | None = None
+    emergency: float | None = None
+
+    @property
+    def to_advance(self) -> float | None:
+        """Return the limit to advance, whichever side it is on."""
+        return self.maximum if self.maximum is not None else self.minimum
+
+    @property
+    def lower_is_better(self) -> bool:
+        """Tell whether small values are good ones (a maximum is set)."""
+        return self.minimum is None
+
+
+@dataclass(frozen=True, slots=True)
+class Versus:
+    """How the candidate may differ from stable over the same minutes; exactly one is set.
+
+    ratio: the candidate's (for a success rate: its failures') at most this many times stable's.
+    worse_by: worse by at most this much, in the metric's unit (rates: fraction).
+    better_by: must be better by this fraction of stable's value (0.1 = 10%); a condition to
+    advance only.
+    """
+
+    ratio: float | None = None
+    worse_by: float | None = None
+    better_by: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """A condition on a metric. stages: weights in which it is judged, None for all."""
+
+    name: str
+    metric: Metric
+    limits: Limits
+    versus_stable: Versus | None
+    stages: frozenset[int] | None = None
+    on_fail: OnFail = OnFail.ROLL_BACK
+    line: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """A name that is known only while the rollout runs ("candidate.url", "item") and its filters."""
+
+    path: str
+    filters: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A string of the plan with what is filled in later; env and var are filled in already."""
+
+    parts: tuple[str | Ref, ...]
+
+    @property
+    def refs(self) -> tuple[str, ...]:
+        """Return the names this text still needs."""
+        return tuple(part.path for part in self.parts if isinstance(part, Ref))
+
+
+@dataclass(frozen=True, slots=True)
+class Expect:
+    """What an answer must be. status: exact HTTP codes. body: JSON subset, or ABSENT for any.
+
+    Objects match as subsets, lists and scalars must be equal; strings in it may be `Text`.
+    """
+
+    status: tuple[int, ...] = (200,)
+    body: Any = None
+    has_body: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """An HTTP request of ours with expectations.
+
+    body: JSON with `Text` for its strings. headers: values may be "env:NAME", a reference that is
+    resolved only when the request is sent. each: one request per item, `{{ item }}` in its texts.
+    """
+
+    name: str
+    method: str
+    url: Text
+    expect: Expect
+    headers: Mapping[str, Text] = field(default_factory=dict)
+    body: Any = None
+    each: tuple[str, ...] = ()
+    when: CheckWhen = CheckWhen.ALWAYS
+    on_fail: OnFail = OnFail.ROLL_BACK
+    timeout: timedelta = timedelta(seconds=10)
+
+    @property
+    def refs(self) -> frozenset[str]:
+        """Return every name its URL, headers and bodies still need ("stable.url", "item")."""
+        values = (self.url, *self.headers.values(), self.body, self.expect.body)
+        return frozenset(ref for value in values for text in texts_in(value) for ref in text.refs)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A weight and a hold. limits: this stage's own numbers by gate, already merged and complete."""
+
+    weight: int
+    hold: timedelta
+    approval: bool = False
+    limits: Mapping[str, Limits] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceRules:
+    """How evidence is gathered. interval: between two looks, None for automatic (DESIGN: 1 minute
+    in a stage's first two hours, then hold/300, at most 5 minutes). delay: what is younger is not
+    scored. warm_up: the time after each shift that is not evidence."""
+
+    interval: timedelta | None = None
+    delay: timedelta = timedelta(minutes=4)
+    custom_delay: timedelta = timedelta(minutes=10)
+    warm_up: timedelta = timedelta(minutes=2)
+
+
+@dataclass(frozen=True, slots=True)
+class WhenUndecided:
+    """extend_by: how much longer a stage is watched, once; None: as long as its own hold."""
+
+    extend_by: timedelta | None = None
+    then: Then = Then.ASK
+
+
+@dataclass(frozen=True, slots=True)
+class WhenMonitoringOut:
+    """hold: how long Monitoring may be silent before `then`."""
+
+    hold: timedelta = timedelta(hours=2)
+    then: Then = Then.ASK
+
+
+@dataclass(frozen=True, slots=True)
+class WhenNobodyAnswers:
+    """after: how long an ask (never an approval) waits before `then` (never ASK)."""
+
+    after: timedelta = timedelta(hours=24)
+    then: Then = Then.ROLL_BACK
+
+
+class BothFailing(StrEnum):
+    """What to do while stable fails as the candidate does."""
+
+    HOLD = "hold"
+    ROLL_BACK = "roll_back"
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """What to do when nobody is there to say."""
+
+    undecided: WhenUndecided = WhenUndecided()
+    monitoring_out: WhenMonitoringOut = WhenMonitoringOut()
+    both_failing: BothFailing = BothFailing.HOLD
+    nobody_answers: WhenNobodyAnswers = WhenNobodyAnswers()
+    new_revision: NewRevision = NewRevision.IGNORE
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Which revision is rolled out: by name, by tag, or (both None) the latest ready one."""
+
+    revision: str | None = None
+    tag: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One rollout plan. project/region: None where the plan leaves them to flags or environment."""
+
+    service: str
+    project: str | None
+    region: str | None
+    candidate: Candidate
+    stages: tuple[Stage, ...]
+    gates: tuple[Gate, ...] = ()
+    checks: tuple[Check, ...] = ()
+    evidence: EvidenceRules = EvidenceRules()
+    when: When = When()
+
+    def gates_at(self, stage: int) -> tuple[Gate, ...]:
+        """Return the gates judged in stage number `stage` (0-based), with that stage's limits."""
+        here = self.stages[stage]
+        return tuple(
+            gate if gate.name not in here.limits else _with_limits(gate, here.limits[gate.name])
+            for gate in self.gates
+            if gate.stages is None or here.weight in gate.stages
+        )
+
+    def needs(self, ref: str) -> bool:
+        """Tell whether any check's URL, header or body needs `ref` ("stable.url")."""
+        return any(ref in check.refs for check in self.checks)
+
+
+def _with_limits(gate: Gate, limits: Limits) -> Gate:
+    return Gate(
+        gate.name,
+        gate.metric,
+        limits,
+        gate.versus_stable,
+        gate.stages,
+        gate.on_fail,
+        gate.line,
+    )
+
+
+def texts_in(value: Any) -> tuple[Text, ...]:
+    """Return every `Text` inside a JSON-like value, in order."""
+    match value:
+        case Text():
+            return (value,)
+        case Mapping():
+            return tuple(text for item in value.values() for text in texts_in(item))
+        case list() | tuple():
+            return tuple(text for item in value for text in texts_in(item))
+        case _:
+            return ()

@@ -1,0 +1,144 @@
+"""The doors to the world and the few errors that may come through them. Our types only.
+
+Implementations are in `cloud/` (production) and speak to Google or to the sandbox alike; only
+`cli/wiring.py` constructs them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from controller.engine.observation import RevisionState, ServiceName, ServiceState, Target
+from controller.gates.evidence import Query, Readings
+
+
+class PortError(Exception):
+    """Something outside did not work. what: one sentence. mend: what to do about it, or ""."""
+
+    def __init__(self, what: str, mend: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.mend = mend
+
+
+class Unavailable(PortError):
+    """No answer, or one that says "later" (quota, deadline, server error). Worth another try."""
+
+
+class Denied(PortError):
+    """Permission or credentials are missing; `what` names the permission, `mend` the role."""
+
+
+class Missing(PortError):
+    """What was asked for does not exist; `mend` names the nearest that do."""
+
+
+class Conflict(PortError):
+    """The service is not any more what was observed: observe and decide again."""
+
+
+class Refused(PortError):
+    """The request itself was refused (invalid argument, API not enabled, failed precondition)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a write sets: the whole traffic list and our record, and nothing else.
+
+    record_text None removes the annotation. raises: it raises the candidate's weight or promotes,
+    and is therefore void 60 s after it was decided.
+    """
+
+    targets: tuple[Target, ...]
+    record_text: str | None
+    raises: bool
+
+
+class TrafficRouter(Protocol):
+    """Cloud Run: services, revisions, and the one guarded write."""
+
+    def observe(self, name: ServiceName) -> ServiceState:
+        """Read a service (v2). Raises Missing, Denied, Unavailable, Refused."""
+
+    def fresh(self, name: ServiceName) -> ServiceState:
+        """Read a service by the API that guards writes (v1); a `write` expecting this very state
+        right after needs no further read."""
+
+    def services(self, project: str, region: str) -> tuple[str, ...]:
+        """Return the names of the region's services."""
+
+    def revision(self, name: ServiceName, revision: str) -> RevisionState:
+        """Read one revision. Raises Missing where it does not exist."""
+
+    def revisions(self, name: ServiceName) -> tuple[RevisionState, ...]:
+        """Return every revision of the service, newest first."""
+
+    def write(self, expected: ServiceState, change: Change, decided_at: datetime) -> ServiceState:
+        """Write traffic and record in one call if the service is still what was observed.
+
+        "Still": same uid, asked traffic and record text. Returns what is read back. Raises
+        Conflict (also for a void decision, and when the read back shows another's write),
+        Unavailable when the outcome is unknown (observe again), Denied, Refused, Missing.
+        """
+
+
+class MetricSource(Protocol):
+    """Cloud Monitoring: minutes of a metric by revision."""
+
+    def read(
+        self,
+        name: ServiceName,
+        query: Query,
+        revisions: Sequence[str],
+        start: datetime,
+        end: datetime,
+        period: timedelta = timedelta(minutes=1),
+    ) -> Readings:
+        """Return the points in (start, end], by revision and end of the period.
+
+        A metric type nobody ever wrote is an empty answer. Raises Denied, Unavailable, Refused.
+        """
+
+    def exists(self, project: str, metric_type: str) -> bool:
+        """Tell whether the metric type is known in the project."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """An HTTP request of ours; header values may be "env:NAME", resolved when it is sent."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Any = None
+    timeout: timedelta = timedelta(seconds=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back. body: parsed JSON, or None where it is none; text: the first 2 kB."""
+
+    status: int
+    body: Any
+    text: str
+    latency_ms: float
+
+
+class Checker(Protocol):
+    """Sends requests of ours; redirects are not followed, bodies are capped at 64 kB."""
+
+    def send(self, request: Request) -> Answer:
+        """Send it once. Raises Unavailable when there was no answer, Refused for a bad URL."""
+
+
+class Clock(Protocol):
+    """The only way to know the time or to let it pass."""
+
+    def now(self) -> datetime:
+        """Return the time, aware and in UTC."""
+
+    def sleep(self, pause: timedelta) -> None:
+        """Return after `pause`, or earlier when the process is asked to stop."""
