@@ -1,0 +1,287 @@
+"""Every key of a plan: one table for the reader, the JSON Schema and the reference page.
+
+The fragments of schema say what a key's value looks like to an editor, which reads YAML with its
+own types (5 is a number there, on may be a truth value); the reader itself reads texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+STAGES_MOST = 20
+GATES_MOST = 30
+CHECKS_MOST = 30
+ITEMS_MOST = 50
+NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,39}$"
+
+LATER = "leave it out for now"
+
+Schema = Mapping[str, Any]
+TEXT: Schema = {"type": "string", "minLength": 1}
+DURATION: Schema = {
+    "type": "string",
+    "pattern": r"^(?=.)(\d{1,7}w)?(\d{1,7}d)?(\d{1,7}h)?(\d{1,7}m)?(\d{1,7}s)?$",
+}
+PERCENT_OR_FRACTION: Schema = {
+    "anyOf": [
+        {"type": "string", "pattern": r"^\d+(\.\d+)?%$"},
+        {"type": "number", "minimum": 0, "exclusiveMaximum": 1},
+    ]
+}
+LIMIT: Schema = {
+    "anyOf": [
+        {"type": "string", "pattern": r"^\d+(\.\d+)?(%|ms|s|m)$"},
+        {"type": "number"},
+    ]
+}
+ON_OFF: Schema = {"enum": ["on", "off", True, False]}
+WEIGHT: Schema = {"type": "string", "pattern": r"^([1-9]\d?|100)%$"}
+CODE: Schema = {
+    "anyOf": [
+        {"type": "integer", "minimum": 100, "maximum": 599},
+        {"type": "string", "pattern": "^[1-5](xx|[0-9]{2})$"},
+    ]
+}
+JSON: Schema = {}
+ANSWERS: Schema = {"enum": ["ask", "advance", "roll_back"]}
+ON_FAIL: Schema = {"enum": ["roll_back", "step_back", "ask", "observe"]}
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key. not_yet: the mend where its behaviour comes with a later version."""
+
+    name: str
+    schema: Schema
+    about: str
+    example: str = ""
+    required: bool = False
+    not_yet: str = ""
+
+
+def ref(name: str) -> Schema:
+    """Return a reference to a definition of the schema."""
+    return {"$ref": f"#/$defs/{name}"}
+
+
+def one_or_list(item: Schema, most: int) -> Schema:
+    """Return the schema of one item or a list of them."""
+    return {"anyOf": [item, list_of(item, most)]}
+
+
+def list_of(item: Schema, most: int) -> Schema:
+    """Return the schema of a list of one to `most` items."""
+    return {"type": "array", "items": item, "minItems": 1, "maxItems": most}
+
+
+def named(item: Schema, most: int) -> Schema:
+    """Return the schema of a mapping from names to items."""
+    return {
+        "type": "object",
+        "propertyNames": {"pattern": NAME_PATTERN},
+        "additionalProperties": item,
+        "maxProperties": most,
+    }
+
+
+PLAN_KEYS = (
+    Key("service", TEXT, "The Cloud Run service.", "service: my-api", required=True),
+    Key("project", TEXT, "The project; or --project, or the environment."),
+    Key("region", one_or_list(TEXT, 1), "The region; or --region, or the environment."),
+    Key(
+        "candidate",
+        {"anyOf": [TEXT, ref("candidate")]},
+        "The revision to roll out: latest-ready (the default), a revision's name, or {tag: …}.",
+    ),
+    Key(
+        "stages",
+        list_of(ref("stage"), STAGES_MOST),
+        "The weights and how long each is watched; weights rise, the last is 100%.",
+        "stages: [{weight: 10%, hold: 1h}, {weight: 100%}]",
+        required=True,
+    ),
+    Key("gates", named(ref("gate"), GATES_MOST), "Conditions on metrics, by name."),
+    Key("checks", named(ref("check"), CHECKS_MOST), "HTTP requests of ours, by name."),
+    Key("evidence", ref("evidence"), "How evidence is gathered."),
+    Key("when", ref("when"), "What to do when nobody is there to say."),
+    Key("notify", JSON, "Messages to people.", not_yet=LATER),
+    Key("approvals", JSON, "Who approves, and how long it may take.", not_yet=LATER),
+    Key("advance", JSON, "Advance before the hold is over.", not_yet=LATER),
+)
+CANDIDATE_KEYS = (
+    Key("tag", TEXT, "The traffic tag of the revision.", "tag: candidate", required=True),
+)
+STAGE_KEYS = (
+    Key(
+        "weight",
+        WEIGHT,
+        "The candidate's share of requests, a whole percent.",
+        "weight: 10%",
+        required=True,
+    ),
+    Key("hold", DURATION, "How long the stage is watched. At 100% it is the bake."),
+    Key(
+        "limits",
+        named(ref("limits"), GATES_MOST),
+        "This stage's own numbers, by gate; what is not said here is as the gate says.",
+    ),
+    Key(
+        "approval",
+        {"enum": ["required", "off", False]},
+        "required: a person is asked before the stage is entered.",
+    ),
+    Key("advance", JSON, "early: advance before the hold is over.", not_yet=LATER),
+)
+LIMIT_KEYS = (
+    Key("max", LIMIT, "Limit to advance: at most this."),
+    Key("min", LIMIT, "Limit to advance: at least this."),
+    Key("roll_back", LIMIT, "Limit to roll back; the limit to advance where it is not said."),
+    Key("emergency", LIMIT, "Beyond this at once, without comparing with stable."),
+)
+GATE_KEYS = (
+    Key(
+        "metric",
+        TEXT,
+        "error_rate, success_rate, latency, request_count, or a metric type with a /.",
+        "metric: error_rate",
+        required=True,
+    ),
+    *LIMIT_KEYS,
+    Key(
+        "versus_stable",
+        {"anyOf": [{"enum": ["off", False]}, ref("versus_stable")]},
+        "How the candidate may differ from stable over the same minutes; off: not compared.",
+    ),
+    Key("stages", list_of(WEIGHT, STAGES_MOST), "Weights of the stages it is judged in."),
+    Key("on_fail", ON_FAIL, "What a fail does; roll_back is the default."),
+    Key("codes", list_of(CODE, 20), "Response codes that count, for rates: [5xx, 429]."),
+    Key(
+        "percentile",
+        {"type": "number", "minimum": 50, "maximum": 99.9},
+        "Which percentile, 50 to 99.9, of latency or another distribution.",
+    ),
+    Key("mean", ON_OFF, "true: latency's mean instead of a percentile."),
+    Key("filter", TEXT, "More conditions on the time series, in Monitoring's filter language."),
+    Key("aligner", {"type": "string", "pattern": "^ALIGN_"}, "Monitoring's aligner."),
+    Key("reducer", {"type": "string", "pattern": "^REDUCE_"}, "Monitoring's reducer."),
+    Key("revision_label", TEXT, "The label that names the revision: metric.labels.revision."),
+)
+VERSUS_KEYS = (
+    Key(
+        "ratio",
+        {"type": "number", "minimum": 1, "maximum": 100},
+        "At most this many times stable's value (for a success rate: stable's failures).",
+    ),
+    Key("worse_by", LIMIT, "Worse by at most this, in the metric's unit."),
+    Key(
+        "better_by",
+        PERCENT_OR_FRACTION,
+        "Better by at least this share of stable's value; a condition to advance only.",
+    ),
+)
+METHODS = ("get", "post", "put", "patch", "delete", "head")
+CHECK_KEYS = (
+    *(Key(method, TEXT, f"The URL of a {method.upper()} request.") for method in METHODS),
+    Key("headers", {"type": "object", "maxProperties": 20}, "Headers; env:NAME for a secret."),
+    Key("body", JSON, "The request's body, sent as JSON."),
+    Key(
+        "each",
+        list_of({"type": ["string", "number", "boolean"]}, ITEMS_MOST),
+        "One request for each item, which {{ item }} names.",
+    ),
+    Key("when", {"enum": ["before", "stages", "always"]}, "When it is sent; always by default."),
+    Key("expect", ref("expect"), "What the answer must be; status 200 by default."),
+    Key("on_fail", ON_FAIL, "What a fail does; roll_back is the default."),
+    Key("timeout", DURATION, "How long one try may take, 1s to 60s; 10s by default."),
+    Key("id_token", JSON, "Send an ID token.", not_yet=LATER),
+    Key("auth", JSON, "Send credentials.", not_yet=LATER),
+)
+EXPECT_KEYS = (
+    Key(
+        "status",
+        one_or_list({"type": "integer", "minimum": 100, "maximum": 599}, 20),
+        "The HTTP status, or a list of those allowed.",
+    ),
+    Key("body", JSON, "JSON that must be in the answer: objects as subsets, all else equal."),
+)
+EVIDENCE_KEYS = (
+    Key("interval", {"anyOf": [{"const": "auto"}, DURATION]}, "Between two looks; auto."),
+    Key("delay", DURATION, "What is younger is not scored; 4m."),
+    Key("custom_delay", DURATION, "The same for custom metrics; 10m."),
+    Key("warm_up", DURATION, "What follows a shift and is no evidence; 2m."),
+    Key("needs", {"enum": ["sample"]}, "sample: the limits on what was measured."),
+    Key("false_rollback", JSON, "How often a good candidate may be lost.", not_yet=LATER),
+)
+WHEN_KEYS = (
+    Key("undecided", ref("undecided"), "The hold has passed, the evidence does not suffice."),
+    Key("monitoring_out", ref("monitoring_out"), "Monitoring does not answer."),
+    Key("both_failing", {"enum": ["hold", "roll_back"]}, "Stable fails as the candidate does."),
+    Key("nobody_answers", ref("nobody_answers"), "An ask that nobody answers; not approvals."),
+    Key("new_revision", {"enum": ["ignore", "ask", "replace"]}, "A deploy during the rollout."),
+    Key("advance_only", JSON, "Days and hours in which to advance.", not_yet=LATER),
+    Key("approvals", JSON, "An approval that nobody gives.", not_yet=LATER),
+)
+UNDECIDED_KEYS = (
+    Key("extend_by", DURATION, "How much longer the stage is watched, once; its own hold."),
+    Key("then", ANSWERS, "And after that; ask."),
+)
+MONITORING_OUT_KEYS = (
+    Key("hold", DURATION, "How long Monitoring may be silent; 2h."),
+    Key("then", ANSWERS, "And after that; ask."),
+)
+NOBODY_ANSWERS_KEYS = (
+    Key("after", DURATION, "How long an ask waits; 24h."),
+    Key("then", {"enum": ["advance", "roll_back"]}, "And after that; roll_back."),
+    Key("approvals", JSON, "The same for approvals.", not_yet=LATER),
+)
+
+SECTIONS: Mapping[str, tuple[Key, ...]] = {
+    "candidate": CANDIDATE_KEYS,
+    "stage": STAGE_KEYS,
+    "limits": LIMIT_KEYS,
+    "gate": GATE_KEYS,
+    "versus_stable": VERSUS_KEYS,
+    "check": CHECK_KEYS,
+    "expect": EXPECT_KEYS,
+    "evidence": EVIDENCE_KEYS,
+    "when": WHEN_KEYS,
+    "undecided": UNDECIDED_KEYS,
+    "monitoring_out": MONITORING_OUT_KEYS,
+    "nobody_answers": NOBODY_ANSWERS_KEYS,
+}
+
+# What other tools call our keys: offered before the nearest spelling.
+SAID_BY_OTHERS: Mapping[str, str] = {
+    "steps": "stages",
+    "phases": "stages",
+    "percent": "weight",
+    "percentage": "weight",
+    "traffic": "weight",
+    "setweight": "weight",
+    "duration": "hold",
+    "pause": "hold",
+    "wait": "hold",
+    "bake": "hold",
+    "threshold": "max",
+    "maximum": "max",
+    "minimum": "min",
+    "metrics": "gates",
+    "analysis": "gates",
+    "probes": "checks",
+    "rollback": "roll_back",
+    "withdraw": "roll_back",
+    "versus": "versus_stable",
+    "url": "get",
+    "regions": "region",
+    "revision": "candidate",
+    "canary": "candidate",
+    "manual": "approval",
+    "approve": "approval",
+    "require_approval": "approval",
+    "on_undecided": "undecided",
+    "on_failure": "on_fail",
+    "p95": "percentile",
+    "json": "body",
+}

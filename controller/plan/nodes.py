@@ -1,0 +1,310 @@
+"""YAML text → a tree of our own nodes, each with its position; hostile input ends here.
+
+The tree is built from PyYAML's event stream (pure SafeLoader), which is iterative: depth and size
+are bounded before anything could run away, and no scalar is ever converted, so that `off`,
+`10:00` and `010` stay the text that was written. What the nodes mean is the readers' business.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import yaml
+
+from controller.plan.diagnostics import WHOLE_FILE, Findings, PlanInvalid, Span, shown
+from controller.plan.source import MOST_BYTES, Source
+
+DEPTH_MOST = 32
+NODES_MOST = 6_000
+# Control characters, zero-width ones, and those that turn the direction of writing: invisible in
+# an editor, so a plan could read other than it looks. U+0085, U+2028/9 would break lines unseen.
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069"
+    "\ufeff\ufff9-\uffff]"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """A text. plain: written without quotes. start, end: character offsets in the plan's text."""
+
+    text: str
+    plain: bool
+    span: Span
+    start: int
+    end: int
+
+    @property
+    def empty(self) -> bool:
+        """Tell whether nothing was written where a value could stand."""
+        return self.plain and self.text in ("", "~", "null")
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence:
+    """A list."""
+
+    items: tuple[Node, ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A key and its value."""
+
+    key: Scalar
+    value: Node
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """Keys and values in the order written; no key twice."""
+
+    entries: tuple[Entry, ...]
+    span: Span
+
+
+Node = Scalar | Sequence | Mapping
+
+
+@dataclass(slots=True)
+class _Open:
+    """A list or mapping whose end has not been reached."""
+
+    span: Span
+    is_mapping: bool
+    children: list[Node] = field(default_factory=list)
+
+
+def read_nodes(source: Source) -> tuple[Node, Findings]:
+    """Return the plan's tree and the findings so far (duplicate keys).
+
+    Raises PlanInvalid where there is no tree to speak of: not UTF-8, too big, no YAML, anchors,
+    tags, several documents, nothing at all.
+    """
+    findings = Findings(source.name)
+    findings.text = _decoded(source, findings)
+    try:
+        root = _tree(_events(findings), findings)
+    except yaml.YAMLError as error:
+        _explain(error, findings)
+        findings.stop_if_wrong()
+        raise  # cannot be: _explain always adds an error
+    if root is None or (isinstance(root, Scalar) and root.empty):
+        findings.error(
+            WHOLE_FILE,
+            "the plan is empty",
+            "start from rollout_plans/quickstart.yaml: service, stages, gates",
+        )
+        findings.stop_if_wrong()
+    assert root is not None
+    return root, findings
+
+
+def _decoded(source: Source, findings: Findings) -> str:
+    data = source.data
+    if len(data) > MOST_BYTES:
+        findings.error(
+            WHOLE_FILE,
+            f"a plan has at most {MOST_BYTES // 1024} kB; this has more",
+            "a plan is a page or two: is this the right file?",
+        )
+    elif data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        findings.error(WHOLE_FILE, "this is UTF-16, a plan is UTF-8", "save the file as UTF-8")
+    findings.stop_if_wrong()
+    try:
+        text = data.decode("utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        before = data[: error.start].decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
+        findings.text = before
+        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+        findings.error(
+            Span(line, column),
+            f"this is not UTF-8: byte 0x{data[error.start]:02x}",
+            "save the file as UTF-8",
+        )
+        raise PlanInvalid(findings.in_order()) from None
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    findings.text = text
+    for unseen in _UNSEEN.finditer(text):
+        findings.error(
+            span_at(text, unseen.start()),
+            f"an invisible character, U+{ord(unseen[0]):04X}",
+            "delete it",
+        )
+        findings.stop_if_wrong()
+    return text
+
+
+def span_at(text: str, offset: int, length: int = 1) -> Span:
+    """Return the position of a character offset; the length ends with its line."""
+    line = text.count("\n", 0, offset) + 1
+    start_of_line = text.rfind("\n", 0, offset) + 1
+    end_of_line = text.find("\n", offset)
+    room = (end_of_line if end_of_line >= 0 else len(text)) - offset
+    return Span(line, offset - start_of_line + 1, max(1, min(length, room)))
+
+
+def _events(findings: Findings) -> Iterator[yaml.Event]:
+    """Yield the events that make nodes; refuse what a plan has no use for, and what is too much."""
+    depth = nodes = documents = 0
+    for event in yaml.parse(findings.text, Loader=yaml.SafeLoader):
+        span = _span(event.start_mark, event.end_mark)
+        if isinstance(event, yaml.DocumentStartEvent):
+            documents += 1
+            if documents > 1:
+                findings.error(
+                    span, "a second document begins here", "one plan a file: delete the ---"
+                )
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            findings.error(
+                span, "anchors and aliases (& and *) are not read", "write the value out"
+            )
+        if getattr(event, "tag", None):
+            findings.error(span, "tags (!) are not read", "delete the tag; quote it if it is text")
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        nodes += isinstance(event, yaml.NodeEvent)
+        if depth > DEPTH_MOST:
+            findings.error(span, f"nested deeper than {DEPTH_MOST}", "no plan needs this")
+        if nodes > NODES_MOST:
+            findings.error(
+                span, f"more than {NODES_MOST} values in one plan", "is this the right file?"
+            )
+        findings.stop_if_wrong()
+        if isinstance(event, yaml.NodeEvent | yaml.CollectionEndEvent):
+            yield event
+
+
+def _tree(events: Iterator[yaml.Event], findings: Findings) -> Node | None:
+    root: Node | None = None
+    open_nodes: list[_Open] = []
+    for event in events:
+        span = _span(event.start_mark, event.end_mark)
+        if isinstance(event, yaml.CollectionStartEvent):
+            open_nodes.append(_Open(span, isinstance(event, yaml.MappingStartEvent)))
+            continue
+        node: Node
+        if isinstance(event, yaml.ScalarEvent):
+            start, end = event.start_mark.index, event.end_mark.index
+            node = Scalar(event.value, event.style is None, span, start, end)
+        else:
+            node = _closed(open_nodes.pop(), event, findings)
+        if open_nodes:
+            open_nodes[-1].children.append(node)
+        else:
+            root = node
+    return root
+
+
+def _closed(node: _Open, end: yaml.Event, findings: Findings) -> Node:
+    length = node.span.length
+    if end.end_mark.line + 1 == node.span.line:
+        length = max(1, end.end_mark.column + 1 - node.span.column)
+    span = Span(node.span.line, node.span.column, length)
+    if not node.is_mapping:
+        return Sequence(tuple(node.children), span)
+    entries: dict[str, Entry] = {}
+    for key, value in zip(node.children[::2], node.children[1::2], strict=True):
+        if not isinstance(key, Scalar):
+            _refuse_key(key.span, findings)
+        elif key.plain and key.text == "<<":
+            findings.error(key.span, "merge keys (<<) are not read", "write the keys out")
+        elif key.text in entries:
+            findings.error(
+                key.span,
+                f"`{shown(key.text)}` is written twice, "
+                f"first in line {entries[key.text].key.span.line}",
+                "keep one of them",
+            )
+        else:
+            entries[key.text] = Entry(key, value)
+    return Mapping(tuple(entries.values()), span)
+
+
+def _refuse_key(span: Span, findings: Findings) -> None:
+    line = findings.text.split("\n")[span.line - 1]
+    if "{{" in line:
+        findings.error(
+            span,
+            "a value that begins with {{ needs quotes: YAML reads braces as a mapping",
+            'write "{{ … }}"',
+        )
+    else:
+        findings.error(span, "a key is a word, not a list or a mapping", "write key: value")
+    findings.stop_if_wrong()
+
+
+def _span(start: yaml.Mark, end: yaml.Mark) -> Span:
+    length = end.column - start.column if end.line == start.line else 1
+    return Span(start.line + 1, start.column + 1, max(1, length))
+
+
+# What PyYAML says (the beginning) → what we say, and the mend.
+_SAID = (
+    (
+        "found character '\\t' that cannot start any token",
+        "a tab: YAML is indented with spaces",
+        "replace the tab by spaces",
+    ),
+    (
+        "mapping values are not allowed here",
+        "a colon where no key can stand",
+        "check the indentation; quote a text that has a colon in it",
+    ),
+    (
+        "could not find expected ':'",
+        "a key without its colon",
+        "write key: value; check the quotes above",
+    ),
+    ("expected ',' or '}'", "a { without its } or a comma missing", "write {key: value, …}"),
+    ("expected ',' or ']'", "a [ without its ] or a comma missing", "write [one, two]"),
+    (
+        "expected <block end>",
+        "this does not fit what stands above it",
+        "indent it as its neighbours are; quote a text with {, [, # or : in it",
+    ),
+    (
+        "expected the node content",
+        "a value is missing here, or a bracket closes what was not opened",
+        "check the brackets",
+    ),
+    ("found unexpected end of stream", "a quote that is never closed", "close the quote"),
+    ("found undefined tag handle", "tags (!) are not read", "quote it if it is text"),
+    ("found unknown escape character", "an unknown \\ in double quotes", "use single quotes"),
+    (
+        "found character",
+        "a value cannot begin with this character",
+        "put the value in quotes",
+    ),
+)
+
+
+def _explain(error: yaml.YAMLError, findings: Findings) -> None:
+    """Turn a syntax error of PyYAML's into a finding."""
+    problem = str(getattr(error, "problem", None) or error)
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    if problem.startswith("found unexpected end of stream"):
+        mark = getattr(error, "context_mark", None) or mark
+    lines = findings.text.split("\n")
+    span = Span(1, 1)
+    if mark is not None:
+        # A mark at the end of the file stands behind the last line: show the last one with text.
+        line = min(mark.line, len(lines) - 1)
+        span = Span(line + 1, mark.column + 1 if line == mark.line else len(lines[line]) + 1)
+    line_text = lines[span.line - 1]
+    indent = line_text[: len(line_text) - len(line_text.lstrip())]
+    message, mend = next(
+        ((ours, how) for theirs, ours, how in _SAID if problem.startswith(theirs)),
+        (f"not readable as YAML: {shown(problem, 80)}", "check indentation, quotes and brackets"),
+    )
+    if "\t" in indent:
+        span = Span(span.line, indent.index("\t") + 1)
+        message, mend = "a tab: YAML is indented with spaces", "replace the tab by spaces"
+    elif "{{" in line_text and "quote" not in message:
+        mend = 'a value with {{ … }} needs quotes: "{{ … }}"'
+    findings.error(span, message, mend)

@@ -1,0 +1,287 @@
+"""Checks: HTTP requests of ours and what their answers must be."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from controller.plan import nodes
+from controller.plan.diagnostics import shown
+from controller.plan.fields import Fields, Reading, fields_of, mapping_of, sequence_of
+from controller.plan.keys import CHECK_KEYS, CHECKS_MOST, EXPECT_KEYS, ITEMS_MOST, METHODS
+from controller.plan.model import Check, CheckWhen, Expect, OnFail, Ref, Text
+from controller.plan.read_gates import check_name
+from controller.plan.scalars import Unreadable, parse_duration, parse_word
+from controller.plan.text import ITEM, REVISION_NAMES
+
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", re.ASCII)
+_SECRET_HEADERS = frozenset(
+    ("authorization", "proxy-authorization", "cookie", "x-api-key", "x-goog-api-key", "api-key")
+)
+_ENV_REFERENCE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_URL = re.compile(r"https?://[^\s/?#@]+([/?#]\S*)?")
+_JSON_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?", re.ASCII)
+TIMEOUT_MOST = timedelta(seconds=60)
+
+
+def read_checks(
+    reading: Reading, node: nodes.Node | None, taken: Mapping[str, int]
+) -> tuple[Check, ...]:
+    """Return the checks without error. taken: names of gates and their lines."""
+    mapping = mapping_of(reading, node, "`checks`") if node else None
+    if mapping is None:
+        return ()
+    if len(mapping.entries) > CHECKS_MOST:
+        reading.error(
+            mapping.entries[CHECKS_MOST].key,
+            f"{len(mapping.entries)} checks, at most {CHECKS_MOST} are read",
+            "write fewer",
+        )
+    checks = []
+    for entry in mapping.entries[:CHECKS_MOST]:
+        if entry.key.text in taken:
+            reading.error(
+                entry.key,
+                f"`{entry.key.text}` is a gate's name, in line {taken[entry.key.text]}",
+                "give the check another name: outputs call both by name",
+            )
+        checks.append(_read_check(reading, entry))
+    return tuple(check for check in checks if check is not None)
+
+
+def _read_check(reading: Reading, entry: nodes.Entry) -> Check | None:
+    what = f"check {shown(entry.key.text)}"
+    check_name(reading, entry.key, "check")
+    fields = fields_of(reading, entry.value, CHECK_KEYS, what)
+    if fields is None:
+        return None
+    naming = REVISION_NAMES + ((ITEM,) if fields.has("each") else ())
+    open_reading = reading.naming(*naming)
+    each = _read_each(fields)
+    method, url = _read_request(fields, open_reading, entry.key, what)
+    headers = _read_headers(fields, open_reading, what)
+    body = _read_body(fields, open_reading, method)
+    expect = _read_expect(fields, open_reading, what)
+    when = fields.parse("when", lambda text: parse_word(text, tuple(CheckWhen)))
+    on_fail = fields.parse("on_fail", lambda text: parse_word(text, tuple(OnFail)))
+    timeout = fields.parse("timeout", _timeout)
+    if url is None or expect is None or headers is None:
+        return None
+    check = Check(
+        name=entry.key.text,
+        method=method.upper(),
+        url=url,
+        expect=expect,
+        headers=headers,
+        body=body,
+        each=each,
+        when=CheckWhen(when or CheckWhen.ALWAYS),
+        on_fail=OnFail(on_fail or OnFail.ROLL_BACK),
+        timeout=timeout or timedelta(seconds=10),
+    )
+    _warn_if_item_unused(reading, entry.key, check)
+    return check
+
+
+def _warn_if_item_unused(reading: Reading, key: nodes.Scalar, check: Check) -> None:
+    if check.each and ITEM not in check.refs:
+        reading.warn(
+            key,
+            f"check {check.name} sends the same request {len(check.each)} times",
+            "name the item in it: {{ item }}",
+        )
+
+
+def _read_request(
+    fields: Fields, reading: Reading, key: nodes.Scalar, what: str
+) -> tuple[str, Text | None]:
+    methods = [method for method in METHODS if fields.has(method)]
+    if not methods:
+        reading.error(key, f"{what} sends nothing", 'add get: "{{ candidate.url }}/health"')
+        return "get", None
+    if len(methods) > 1:
+        reading.error(
+            fields.key_span(methods[1]), "one request a check", "write the other as its own check"
+        )
+    node = fields.node_of(methods[0])
+    url = reading.text(node, f"`{methods[0]}`") if node else None
+    if url is None or node is None:
+        return methods[0], None
+    # Stand-ins for what is filled in later: a URL has to make sense whatever it will be.
+    later = {"candidate.url": "https://x", "stable.url": "https://x"}
+    example = "".join(
+        part if isinstance(part, str) else later.get(part.path, "x") for part in url.parts
+    )
+    if not _URL.fullmatch(example) or len(example) > 2_000:
+        begins = url.parts and isinstance(url.parts[0], Ref) and url.parts[0].path in later
+        if "@" in example.partition("//")[2].partition("/")[0] and not begins:
+            message, mend = (
+                "a URL with a name or password in it",
+                "write them as a header: env:NAME",
+            )
+        else:
+            message = f"`{shown(example)}` is no http(s) URL"
+            mend = 'write "{{ candidate.url }}/path" or https://host/path'
+        reading.error(node, message, mend)
+        return methods[0], None
+    return methods[0], url
+
+
+def _timeout(text: str) -> timedelta:
+    timeout = parse_duration(text)
+    if not timedelta(seconds=1) <= timeout <= TIMEOUT_MOST:
+        raise Unreadable(f"a try may take 1s to 60s, not {text}", "write timeout: 10s")
+    return timeout
+
+
+def _read_each(fields: Fields) -> tuple[str, ...]:
+    node = fields.node_of("each")
+    items = sequence_of(fields.reading, node, "`each`", most=ITEMS_MOST) if node else None
+    if items is None:
+        return ()
+    read = [fields.reading.constant(item, "an item", _item) for item in items.items]
+    return tuple(item for item in read if item is not None)
+
+
+def _item(text: str) -> str:
+    if len(text) > 200:
+        raise Unreadable("an item has at most 200 characters", "write it shorter")
+    return text
+
+
+# --- headers --------------------------------------------------------------------------------
+
+
+def _read_headers(fields: Fields, reading: Reading, what: str) -> Mapping[str, Text] | None:
+    node = fields.node_of("headers")
+    if node is None:
+        return {}
+    mapping = mapping_of(reading, node, f"`headers` of {what}", "accept")
+    if mapping is None:
+        return None
+    headers: dict[str, Text] = {}
+    for entry in mapping.entries[:20]:
+        if not _HEADER.fullmatch(entry.key.text):
+            reading.error(entry.key, f"`{shown(entry.key.text)}` is no header", "write accept: …")
+            continue
+        value = reading.text(entry.value, f"header {entry.key.text}")
+        if value is not None and _header_allowed(reading, entry, value):
+            headers[entry.key.text] = value
+    if len(mapping.entries) > 20:
+        reading.error(mapping.entries[20].key, "a check has at most 20 headers", "write fewer")
+    return headers
+
+
+def _header_allowed(reading: Reading, entry: nodes.Entry, value: Text) -> bool:
+    constant = "".join(part for part in value.parts if isinstance(part, str))
+    if _ENV_REFERENCE.fullmatch(constant):
+        return True
+    if entry.key.text.lower() in _SECRET_HEADERS:
+        reading.error(
+            entry.value,
+            "a secret in the plan would be kept in the service's record, for every viewer to read",
+            f"write {entry.key.text}: env:NAME, which is read only when the request is sent",
+        )
+        return False
+    if constant.startswith("env:"):
+        reading.error(entry.value, "env: needs the name of a variable", "write env:API_TOKEN")
+        return False
+    if "\n" in constant or len(constant) > 2_000:
+        reading.error(
+            entry.value, "a header is one line of at most 2,000 characters", "write it shorter"
+        )
+        return False
+    return True
+
+
+# --- JSON -----------------------------------------------------------------------------------
+
+
+def _read_body(fields: Fields, reading: Reading, method: str) -> Any:
+    node = fields.node_of("body")
+    if node is None:
+        return None
+    if method in ("get", "head"):
+        reading.error(
+            fields.key_span("body"),
+            f"a {method} request has no body",
+            "use post, or expect: {body: …}",
+        )
+        return None
+    return read_json(reading, node)
+
+
+def _read_expect(fields: Fields, reading: Reading, what: str) -> Expect | None:
+    node = fields.node_of("expect")
+    if node is None:
+        return Expect()
+    inner = fields_of(reading, node, EXPECT_KEYS, f"expect of {what}")
+    if inner is None:
+        return None
+    status = _read_status(inner)
+    body_node = inner.node_of("body")
+    body = read_json(reading, body_node) if body_node else None
+    return Expect(status, body, has_body=body_node is not None)
+
+
+def _read_status(fields: Fields) -> tuple[int, ...]:
+    node = fields.node_of("status")
+    if node is None:
+        return Expect().status
+    if not isinstance(node, nodes.Sequence):
+        status = fields.parse("status", _status)
+        return (status,) if status else Expect().status
+    items = sequence_of(fields.reading, node, "`status`", most=20)
+    read = [
+        fields.reading.parse(item, "a status", _status) for item in (items.items if items else ())
+    ]
+    return tuple(status for status in read if status)
+
+
+def _status(text: str) -> int:
+    if re.fullmatch(r"[1-5][0-9]{2}", text, re.ASCII):
+        return int(text)
+    raise Unreadable(f"`{shown(text)}` is no HTTP status", "write status: 200, or a list of them")
+
+
+def read_json(reading: Reading, node: nodes.Node) -> Any:
+    """Return a node as JSON: what was written with quotes is a string, its templates parsed.
+
+    Without quotes, true, false, null and JSON's numbers are themselves and all else is a string:
+    `yes` and `010` are strings, as they look. An error leaves None in its place.
+    """
+    match node:
+        case nodes.Mapping():
+            for entry in node.entries:
+                if "{{" in entry.key.text:
+                    reading.error(entry.key, "a key is written out, never filled in", "name it")
+            return {entry.key.text: read_json(reading, entry.value) for entry in node.entries}
+        case nodes.Sequence():
+            return tuple(read_json(reading, item) for item in node.items)
+        case nodes.Scalar():
+            return _json_scalar(reading, node)
+
+
+def _json_scalar(reading: Reading, node: nodes.Scalar) -> Any:
+    if node.plain:
+        if node.empty:
+            return None
+        if node.text in ("true", "false"):
+            return node.text == "true"
+        if _JSON_NUMBER.fullmatch(node.text):
+            return _json_number(reading, node)
+    if not node.text:
+        return Text(())
+    return reading.text(node, "a value")
+
+
+def _json_number(reading: Reading, node: nodes.Scalar) -> int | float | None:
+    if len(node.text) <= 25:
+        value: int | float = json.loads(node.text)
+        if abs(value) < 1e300:
+            return value
+    reading.error(node, f"the number {shown(node.text, 20)} is too long", "quote it: it is a text")
+    return None
