@@ -1,0 +1,69 @@
+# Everything runs from .venv, which `make demo` and `make test` create; only a stamp older than the
+# files it was made from sets up again. Paths in recipes are relative, so that the checkout may lie
+# under a path with spaces. Logic of more than a few lines belongs in Python.
+.DEFAULT_GOAL := help
+.PHONY: help demo test check fix bench lock clean
+.DELETE_ON_ERROR:
+SHELL := /bin/sh
+
+# python3 comes last: where it is too old, a newer one often stands beside it under its own name.
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3.14 python3; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+UV := $(shell command -v uv 2>/dev/null)
+PY := .venv/bin/python
+INSTALL = $(if $(UV),uv pip install -q --python $(PY),$(PY) -m pip install -q --disable-pip-version-check)
+TARGETS := controller tests benchmarks
+
+help: ## list what can be made
+	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' Makefile | awk -F'|' '{ printf "%-14s%s\n", $$1, $$2 }'
+
+demo: .venv/.run ## walk ion-api through a whole rollout, and a bad one back, in the sandbox
+	@.venv/bin/rollout demo
+
+test: .venv/.dev ## run the tests
+	@$(PY) -m pytest -q -n 2 tests
+
+check: .venv/.dev ## format, lint, types, layer order, and what tracked files may name
+	@.venv/bin/ruff format --check $(TARGETS)
+	@.venv/bin/ruff check $(TARGETS)
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports --no-cache
+	@$(PY) -m pytest -q -p no:cacheprovider tests/packaging/test_tracked_files.py
+
+fix: .venv/.dev ## format, and mend what ruff can mend
+	@.venv/bin/ruff check --fix $(TARGETS)
+	@.venv/bin/ruff format $(TARGETS)
+
+bench: .venv/.run ## measure start-up, status and the rehearsal against their goals
+	@met=0; for b in start_up status rehearsal; do $(PY) benchmarks/$$b.py || met=1; done; exit $$met
+
+# Universal and hashed, for Python >= 3.11 on any system, naming no registry.
+LOCK = uv pip compile -q --universal --python-version 3.11 --generate-hashes --upgrade \
+	--no-header --no-annotate --no-emit-index-url --no-emit-find-links
+lock: ## raise requirements*.txt to the newest versions (needs uv)
+	@command -v uv >/dev/null || { echo 'make lock needs uv: python3 -m pip install uv'; exit 1; }
+	@$(LOCK) pyproject.toml -o requirements.txt >/dev/null
+	@$(LOCK) -c requirements.txt --group pyproject.toml:dev -o requirements-dev.txt >/dev/null
+	@$(LOCK) -c requirements.txt -c requirements-dev.txt --group pyproject.toml:build \
+		-o requirements-build.txt >/dev/null
+
+clean: ## remove the environment and everything built
+	@rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@find controller tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/bin/python:
+	@test -n '$(PYTHON)' || { echo 'rollout needs Python 3.11 or newer; none was found. Install it' \
+		'or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11'; exit 1; }
+	@echo 'setting up .venv with $(PYTHON) and $(if $(UV),uv,pip) (once)'
+	@$(if $(UV),uv venv -q --allow-existing --python $(PYTHON) .venv,$(PYTHON) -m venv .venv) || { \
+		rm -rf .venv; echo 'No virtual environment could be made. On Debian and Ubuntu the module is a' \
+		'package of its own: sudo apt install python3-venv'; exit 1; }
+
+.venv/.run: requirements.txt requirements-build.txt pyproject.toml | .venv/bin/python
+	@$(INSTALL) --require-hashes -r requirements.txt -r requirements-build.txt
+	@$(INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/.dev: requirements-dev.txt .venv/.run
+	@$(INSTALL) --require-hashes -r requirements-dev.txt
+	@touch $@
