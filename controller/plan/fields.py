@@ -21,13 +21,13 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class Reader:
     """What every reader hands down: where findings go and what texts may name."""
 
     findings: Findings
     names: Names
 
-    def naming(self, *runtime: str) -> Reading:
+    def naming(self, *runtime: str) -> Reader:
         """Return the same with these runtime names allowed in texts."""
         return replace(self, names=replace(self.names, runtime=runtime))
 
@@ -108,8 +108,8 @@ class Reading:
 class Fields:
     """The keys of one mapping; made by `fields_of`, which has told of unknown ones."""
 
-    def __init__(self, reading: Reading, node: nodes.Mapping, what: str) -> None:
-        self.reading = reading
+    def __init__(self, reader: Reader, node: nodes.Mapping, what: str) -> None:
+        self.reader = reader
         self.node = node
         self.what = what
         self._entries = {entry.key.text: entry for entry in node.entries}
@@ -136,23 +136,21 @@ class Fields:
     def parse(self, key: str, parse: Callable[[str], T]) -> T | None:
         """Return the key's value as parse reads it; None when absent or wrong."""
         entry = self._entries.get(key)
-        return self.reading.parse(entry.value, f"`{key}`", parse) if entry else None
+        return self.reader.parse(entry.value, f"`{key}`", parse) if entry else None
 
     def constant(self, key: str, parse: Callable[[str], T]) -> T | None:
         """Return the key's text, env and var filled in, as parse reads it."""
         entry = self._entries.get(key)
-        return self.reading.constant(entry.value, f"`{key}`", parse) if entry else None
+        return self.reader.constant(entry.value, f"`{key}`", parse) if entry else None
 
     def __iter__(self) -> Iterator[nodes.Entry]:
         """Iterate over the known entries in the order written."""
         return iter(self._entries.values())
 
 
-def fields_of(
-    reading: Reading, node: nodes.Node, keys: tuple[Key, ...], what: str
-) -> Fields | None:
+def fields_of(reader: Reader, node: nodes.Node, keys: tuple[Key, ...], what: str) -> Fields | None:
     """Return the mapping's fields; notes wrong types, unknown, later and missing keys."""
-    mapping = mapping_of(reading, node, what, example=keys[0].name)
+    mapping = mapping_of(reader, node, what, example=keys[0].name)
     if mapping is None:
         return None
     known = {key.name: key for key in keys}
@@ -160,47 +158,47 @@ def fields_of(
     for entry in mapping.entries:
         name = entry.key.text
         if name not in known:
-            reading.error(
+            reader.error(
                 entry.key,
                 f"unknown key `{shown(name)}` in {what}",
                 did_you_mean(name, offered, SAID_BY_OTHERS),
             )
         elif known[name].not_yet:
-            reading.error(
+            reader.error(
                 entry.key,
                 f"not yet: `{name}` comes with a later version",
                 known[name].not_yet,
             )
     for key in keys:
         if key.required and all(entry.key.text != key.name for entry in mapping.entries):
-            reading.error(_start(mapping), f"{what} has no `{key.name}`", f"add {key.example}")
-    return Fields(reading, mapping, what)
+            reader.error(_start(mapping), f"{what} has no `{key.name}`", f"add {key.example}")
+    return Fields(reader, mapping, what)
 
 
 def mapping_of(
-    reading: Reading, node: nodes.Node, what: str, example: str = "name"
+    reader: Reader, node: nodes.Node, what: str, example: str = "name"
 ) -> nodes.Mapping | None:
     """Return the node if it is a mapping, else note that it is not."""
     if isinstance(node, nodes.Mapping):
         return node
     if isinstance(node, nodes.Scalar) and node.empty:
-        reading.error(node, f"{what} is empty", f"write {{{example}: …}}, or delete it")
+        reader.error(node, f"{what} is empty", f"write {{{example}: …}}, or delete it")
     else:
         kind = "a list" if isinstance(node, nodes.Sequence) else "one value"
-        reading.error(node, f"{what} is a mapping, not {kind}", f"write {{{example}: …}}")
+        reader.error(node, f"{what} is a mapping, not {kind}", f"write {{{example}: …}}")
     return None
 
 
-def sequence_of(reading: Reading, node: nodes.Node, what: str, most: int) -> nodes.Sequence | None:
+def sequence_of(reader: Reader, node: nodes.Node, what: str, most: int) -> nodes.Sequence | None:
     """Return the node if it is a list of one to `most` items, else note what is wrong."""
     if not isinstance(node, nodes.Sequence):
-        reading.error(node, f"{what} is a list", "write [one, two], or one - a line")
+        reader.error(node, f"{what} is a list", "write [one, two], or one - a line")
         return None
     if not node.items:
-        reading.error(node, f"{what} is empty", "write at least one, or delete the key")
+        reader.error(node, f"{what} is empty", "write at least one, or delete the key")
         return None
     if len(node.items) > most:
-        reading.error(
+        reader.error(
             node.items[most],
             f"{what} has {len(node.items)} items, at most {most} are read",
             "write fewer",

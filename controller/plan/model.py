@@ -64,7 +64,7 @@ class ResponseRate:
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """`request_latencies` in milliseconds: a percentile (50..99.9), or the mean where it is None."""
+    """`request_latencies` in milliseconds: a percentile (50..99.9), or None for the mean."""
 
     percentile: float | None
 
@@ -150,7 +150,7 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """A name that is known only while the rollout runs ("candidate.url", "item") and its filters."""
+    """A name known only while the rollout runs ("candidate.url", "item") and its filters."""
 
     path: str
     filters: tuple[str, ...] = ()
@@ -208,7 +208,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A weight and a hold. limits: this stage's own numbers by gate, already merged and complete."""
+    """A weight and a hold. limits: this stage's own numbers by gate, merged and complete."""
 
     weight: int
     hold: timedelta
@@ -218,9 +218,12 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class EvidenceRules:
-    """How evidence is gathered. interval: between two looks, None for automatic (DESIGN: 1 minute
-    in a stage's first two hours, then hold/300, at most 5 minutes). delay: what is younger is not
-    scored. warm_up: the time after each shift that is not evidence."""
+    """How evidence is gathered.
+
+    interval: between two looks, None for automatic (1 minute in a stage's first two hours, then
+    hold/300, at most 5 minutes). delay: what is younger is not scored; custom_delay: the same for
+    custom metrics. warm_up: the time after each shift that is not evidence.
+    """
 
     interval: timedelta | None = None
     delay: timedelta = timedelta(minutes=4)

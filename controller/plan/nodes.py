@@ -15,6 +15,7 @@ import yaml
 
 from controller.plan.diagnostics import WHOLE_FILE, Findings, PlanInvalid, Span, shown
 from controller.plan.source import MOST_BYTES, Source
+from controller.plan.yaml_errors import explain
 
 DEPTH_MOST = 32
 NODES_MOST = 6_000
@@ -89,9 +90,9 @@ def read_nodes(source: Source) -> tuple[Node, Findings]:
     try:
         root = _tree(_events(findings), findings)
     except yaml.YAMLError as error:
-        _explain(error, findings)
+        explain(error, findings)
         findings.stop_if_wrong()
-        raise  # cannot be: _explain always adds an error
+        raise  # cannot be: explain always adds an error
     if root is None or (isinstance(root, Scalar) and root.empty):
         findings.error(
             WHOLE_FILE,
@@ -151,46 +152,47 @@ def _events(findings: Findings) -> Iterator[yaml.Event]:
     """Yield the events that make nodes; refuse what a plan has no use for, and what is too much."""
     depth = nodes = documents = 0
     for event in yaml.parse(findings.text, Loader=yaml.SafeLoader):
-        span = _span(event.start_mark, event.end_mark)
-        if isinstance(event, yaml.DocumentStartEvent):
-            documents += 1
-            if documents > 1:
-                findings.error(
-                    span, "a second document begins here", "one plan a file: delete the ---"
-                )
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            findings.error(
-                span, "anchors and aliases (& and *) are not read", "write the value out"
-            )
-        if getattr(event, "tag", None):
-            findings.error(span, "tags (!) are not read", "delete the tag; quote it if it is text")
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
+        documents += isinstance(event, yaml.DocumentStartEvent)
         nodes += isinstance(event, yaml.NodeEvent)
-        if depth > DEPTH_MOST:
-            findings.error(span, f"nested deeper than {DEPTH_MOST}", "no plan needs this")
-        if nodes > NODES_MOST:
-            findings.error(
-                span, f"more than {NODES_MOST} values in one plan", "is this the right file?"
-            )
-        findings.stop_if_wrong()
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        refused = _refused_event(event) or _too_much(depth, nodes, documents)
+        if refused:
+            findings.error(_span(event), *refused)
+            findings.stop_if_wrong()
         if isinstance(event, yaml.NodeEvent | yaml.CollectionEndEvent):
             yield event
+
+
+def _refused_event(event: yaml.Event) -> tuple[str, str] | None:
+    if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+        return "anchors and aliases (& and *) are not read", "write the value out"
+    if getattr(event, "tag", None):
+        return "tags (!) are not read", "delete the tag; quote it if it is text"
+    return None
+
+
+def _too_much(depth: int, nodes: int, documents: int) -> tuple[str, str] | None:
+    if documents > 1:
+        return "a second document begins here", "one plan a file: delete the ---"
+    if depth > DEPTH_MOST:
+        return f"nested deeper than {DEPTH_MOST}", "no plan needs this"
+    if nodes > NODES_MOST:
+        return f"more than {NODES_MOST} values in one plan", "is this the right file?"
+    return None
 
 
 def _tree(events: Iterator[yaml.Event], findings: Findings) -> Node | None:
     root: Node | None = None
     open_nodes: list[_Open] = []
     for event in events:
-        span = _span(event.start_mark, event.end_mark)
+        span = _span(event)
         if isinstance(event, yaml.CollectionStartEvent):
             open_nodes.append(_Open(span, isinstance(event, yaml.MappingStartEvent)))
             continue
         node: Node
         if isinstance(event, yaml.ScalarEvent):
-            start, end = event.start_mark.index, event.end_mark.index
+            start, end = (mark.index for mark in _marks(event))
             node = Scalar(event.value, event.style is None, span, start, end)
         else:
             node = _closed(open_nodes.pop(), event, findings)
@@ -203,8 +205,9 @@ def _tree(events: Iterator[yaml.Event], findings: Findings) -> Node | None:
 
 def _closed(node: _Open, end: yaml.Event, findings: Findings) -> Node:
     length = node.span.length
-    if end.end_mark.line + 1 == node.span.line:
-        length = max(1, end.end_mark.column + 1 - node.span.column)
+    _, end_mark = _marks(end)
+    if end_mark.line + 1 == node.span.line:
+        length = max(1, end_mark.column + 1 - node.span.column)
     span = Span(node.span.line, node.span.column, length)
     if not node.is_mapping:
         return Sequence(tuple(node.children), span)
@@ -239,72 +242,14 @@ def _refuse_key(span: Span, findings: Findings) -> None:
     findings.stop_if_wrong()
 
 
-def _span(start: yaml.Mark, end: yaml.Mark) -> Span:
+def _span(event: yaml.Event) -> Span:
+    start, end = _marks(event)
     length = end.column - start.column if end.line == start.line else 1
     return Span(start.line + 1, start.column + 1, max(1, length))
 
 
-# What PyYAML says (the beginning) → what we say, and the mend.
-_SAID = (
-    (
-        "found character '\\t' that cannot start any token",
-        "a tab: YAML is indented with spaces",
-        "replace the tab by spaces",
-    ),
-    (
-        "mapping values are not allowed here",
-        "a colon where no key can stand",
-        "check the indentation; quote a text that has a colon in it",
-    ),
-    (
-        "could not find expected ':'",
-        "a key without its colon",
-        "write key: value; check the quotes above",
-    ),
-    ("expected ',' or '}'", "a { without its } or a comma missing", "write {key: value, …}"),
-    ("expected ',' or ']'", "a [ without its ] or a comma missing", "write [one, two]"),
-    (
-        "expected <block end>",
-        "this does not fit what stands above it",
-        "indent it as its neighbours are; quote a text with {, [, # or : in it",
-    ),
-    (
-        "expected the node content",
-        "a value is missing here, or a bracket closes what was not opened",
-        "check the brackets",
-    ),
-    ("found unexpected end of stream", "a quote that is never closed", "close the quote"),
-    ("found undefined tag handle", "tags (!) are not read", "quote it if it is text"),
-    ("found unknown escape character", "an unknown \\ in double quotes", "use single quotes"),
-    (
-        "found character",
-        "a value cannot begin with this character",
-        "put the value in quotes",
-    ),
-)
-
-
-def _explain(error: yaml.YAMLError, findings: Findings) -> None:
-    """Turn a syntax error of PyYAML's into a finding."""
-    problem = str(getattr(error, "problem", None) or error)
-    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    if problem.startswith("found unexpected end of stream"):
-        mark = getattr(error, "context_mark", None) or mark
-    lines = findings.text.split("\n")
-    span = Span(1, 1)
-    if mark is not None:
-        # A mark at the end of the file stands behind the last line: show the last one with text.
-        line = min(mark.line, len(lines) - 1)
-        span = Span(line + 1, mark.column + 1 if line == mark.line else len(lines[line]) + 1)
-    line_text = lines[span.line - 1]
-    indent = line_text[: len(line_text) - len(line_text.lstrip())]
-    message, mend = next(
-        ((ours, how) for theirs, ours, how in _SAID if problem.startswith(theirs)),
-        (f"not readable as YAML: {shown(problem, 80)}", "check indentation, quotes and brackets"),
-    )
-    if "\t" in indent:
-        span = Span(span.line, indent.index("\t") + 1)
-        message, mend = "a tab: YAML is indented with spaces", "replace the tab by spaces"
-    elif "{{" in line_text and "quote" not in message:
-        mend = 'a value with {{ … }} needs quotes: "{{ … }}"'
-    findings.error(span, message, mend)
+def _marks(event: yaml.Event) -> tuple[yaml.Mark, yaml.Mark]:
+    """Return where an event begins and ends; parsed events always have both marks."""
+    assert isinstance(event.start_mark, yaml.Mark)
+    assert isinstance(event.end_mark, yaml.Mark)
+    return event.start_mark, event.end_mark

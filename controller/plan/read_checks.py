@@ -10,7 +10,7 @@ from typing import Any
 
 from controller.plan import nodes
 from controller.plan.diagnostics import shown
-from controller.plan.fields import Fields, Reading, fields_of, mapping_of, sequence_of
+from controller.plan.fields import Fields, Reader, fields_of, mapping_of, sequence_of
 from controller.plan.keys import CHECK_KEYS, CHECKS_MOST, EXPECT_KEYS, ITEMS_MOST, METHODS
 from controller.plan.model import Check, CheckWhen, Expect, OnFail, Ref, Text
 from controller.plan.read_gates import check_name
@@ -28,14 +28,14 @@ TIMEOUT_MOST = timedelta(seconds=60)
 
 
 def read_checks(
-    reading: Reading, node: nodes.Node | None, taken: Mapping[str, int]
+    reader: Reader, node: nodes.Node | None, taken: Mapping[str, int]
 ) -> tuple[Check, ...]:
     """Return the checks without error. taken: names of gates and their lines."""
-    mapping = mapping_of(reading, node, "`checks`") if node else None
+    mapping = mapping_of(reader, node, "`checks`") if node else None
     if mapping is None:
         return ()
     if len(mapping.entries) > CHECKS_MOST:
-        reading.error(
+        reader.error(
             mapping.entries[CHECKS_MOST].key,
             f"{len(mapping.entries)} checks, at most {CHECKS_MOST} are read",
             "write fewer",
@@ -43,28 +43,28 @@ def read_checks(
     checks = []
     for entry in mapping.entries[:CHECKS_MOST]:
         if entry.key.text in taken:
-            reading.error(
+            reader.error(
                 entry.key,
                 f"`{entry.key.text}` is a gate's name, in line {taken[entry.key.text]}",
                 "give the check another name: outputs call both by name",
             )
-        checks.append(_read_check(reading, entry))
+        checks.append(_read_check(reader, entry))
     return tuple(check for check in checks if check is not None)
 
 
-def _read_check(reading: Reading, entry: nodes.Entry) -> Check | None:
+def _read_check(reader: Reader, entry: nodes.Entry) -> Check | None:
     what = f"check {shown(entry.key.text)}"
-    check_name(reading, entry.key, "check")
-    fields = fields_of(reading, entry.value, CHECK_KEYS, what)
+    check_name(reader, entry.key, "check")
+    fields = fields_of(reader, entry.value, CHECK_KEYS, what)
     if fields is None:
         return None
     naming = REVISION_NAMES + ((ITEM,) if fields.has("each") else ())
-    open_reading = reading.naming(*naming)
+    open_reader = reader.naming(*naming)
     each = _read_each(fields)
-    method, url = _read_request(fields, open_reading, entry.key, what)
-    headers = _read_headers(fields, open_reading, what)
-    body = _read_body(fields, open_reading, method)
-    expect = _read_expect(fields, open_reading, what)
+    method, url = _read_request(fields, open_reader, entry.key, what)
+    headers = _read_headers(fields, open_reader, what)
+    body = _read_body(fields, open_reader, method)
+    expect = _read_expect(fields, open_reader, what)
     when = fields.parse("when", lambda text: parse_word(text, tuple(CheckWhen)))
     on_fail = fields.parse("on_fail", lambda text: parse_word(text, tuple(OnFail)))
     timeout = fields.parse("timeout", _timeout)
@@ -82,13 +82,13 @@ def _read_check(reading: Reading, entry: nodes.Entry) -> Check | None:
         on_fail=OnFail(on_fail or OnFail.ROLL_BACK),
         timeout=timeout or timedelta(seconds=10),
     )
-    _warn_if_item_unused(reading, entry.key, check)
+    _warn_if_item_unused(reader, entry.key, check)
     return check
 
 
-def _warn_if_item_unused(reading: Reading, key: nodes.Scalar, check: Check) -> None:
+def _warn_if_item_unused(reader: Reader, key: nodes.Scalar, check: Check) -> None:
     if check.each and ITEM not in check.refs:
-        reading.warn(
+        reader.warn(
             key,
             f"check {check.name} sends the same request {len(check.each)} times",
             "name the item in it: {{ item }}",
@@ -96,18 +96,18 @@ def _warn_if_item_unused(reading: Reading, key: nodes.Scalar, check: Check) -> N
 
 
 def _read_request(
-    fields: Fields, reading: Reading, key: nodes.Scalar, what: str
+    fields: Fields, reader: Reader, key: nodes.Scalar, what: str
 ) -> tuple[str, Text | None]:
     methods = [method for method in METHODS if fields.has(method)]
     if not methods:
-        reading.error(key, f"{what} sends nothing", 'add get: "{{ candidate.url }}/health"')
+        reader.error(key, f"{what} sends nothing", 'add get: "{{ candidate.url }}/health"')
         return "get", None
     if len(methods) > 1:
-        reading.error(
+        reader.error(
             fields.key_span(methods[1]), "one request a check", "write the other as its own check"
         )
     node = fields.node_of(methods[0])
-    url = reading.text(node, f"`{methods[0]}`") if node else None
+    url = reader.text(node, f"`{methods[0]}`") if node else None
     if url is None or node is None:
         return methods[0], None
     # Stand-ins for what is filled in later: a URL has to make sense whatever it will be.
@@ -125,7 +125,7 @@ def _read_request(
         else:
             message = f"`{shown(example)}` is no http(s) URL"
             mend = 'write "{{ candidate.url }}/path" or https://host/path'
-        reading.error(node, message, mend)
+        reader.error(node, message, mend)
         return methods[0], None
     return methods[0], url
 
@@ -139,10 +139,10 @@ def _timeout(text: str) -> timedelta:
 
 def _read_each(fields: Fields) -> tuple[str, ...]:
     node = fields.node_of("each")
-    items = sequence_of(fields.reading, node, "`each`", most=ITEMS_MOST) if node else None
+    items = sequence_of(fields.reader, node, "`each`", most=ITEMS_MOST) if node else None
     if items is None:
         return ()
-    read = [fields.reading.constant(item, "an item", _item) for item in items.items]
+    read = [fields.reader.constant(item, "an item", _item) for item in items.items]
     return tuple(item for item in read if item is not None)
 
 
@@ -155,42 +155,42 @@ def _item(text: str) -> str:
 # --- headers --------------------------------------------------------------------------------
 
 
-def _read_headers(fields: Fields, reading: Reading, what: str) -> Mapping[str, Text] | None:
+def _read_headers(fields: Fields, reader: Reader, what: str) -> Mapping[str, Text] | None:
     node = fields.node_of("headers")
     if node is None:
         return {}
-    mapping = mapping_of(reading, node, f"`headers` of {what}", "accept")
+    mapping = mapping_of(reader, node, f"`headers` of {what}", "accept")
     if mapping is None:
         return None
     headers: dict[str, Text] = {}
     for entry in mapping.entries[:20]:
         if not _HEADER.fullmatch(entry.key.text):
-            reading.error(entry.key, f"`{shown(entry.key.text)}` is no header", "write accept: …")
+            reader.error(entry.key, f"`{shown(entry.key.text)}` is no header", "write accept: …")
             continue
-        value = reading.text(entry.value, f"header {entry.key.text}")
-        if value is not None and _header_allowed(reading, entry, value):
+        value = reader.text(entry.value, f"header {entry.key.text}")
+        if value is not None and _header_allowed(reader, entry, value):
             headers[entry.key.text] = value
     if len(mapping.entries) > 20:
-        reading.error(mapping.entries[20].key, "a check has at most 20 headers", "write fewer")
+        reader.error(mapping.entries[20].key, "a check has at most 20 headers", "write fewer")
     return headers
 
 
-def _header_allowed(reading: Reading, entry: nodes.Entry, value: Text) -> bool:
+def _header_allowed(reader: Reader, entry: nodes.Entry, value: Text) -> bool:
     constant = "".join(part for part in value.parts if isinstance(part, str))
     if _ENV_REFERENCE.fullmatch(constant):
         return True
     if entry.key.text.lower() in _SECRET_HEADERS:
-        reading.error(
+        reader.error(
             entry.value,
             "a secret in the plan would be kept in the service's record, for every viewer to read",
             f"write {entry.key.text}: env:NAME, which is read only when the request is sent",
         )
         return False
     if constant.startswith("env:"):
-        reading.error(entry.value, "env: needs the name of a variable", "write env:API_TOKEN")
+        reader.error(entry.value, "env: needs the name of a variable", "write env:API_TOKEN")
         return False
     if "\n" in constant or len(constant) > 2_000:
-        reading.error(
+        reader.error(
             entry.value, "a header is one line of at most 2,000 characters", "write it shorter"
         )
         return False
@@ -200,30 +200,30 @@ def _header_allowed(reading: Reading, entry: nodes.Entry, value: Text) -> bool:
 # --- JSON -----------------------------------------------------------------------------------
 
 
-def _read_body(fields: Fields, reading: Reading, method: str) -> Any:
+def _read_body(fields: Fields, reader: Reader, method: str) -> Any:
     node = fields.node_of("body")
     if node is None:
         return None
     if method in ("get", "head"):
-        reading.error(
+        reader.error(
             fields.key_span("body"),
             f"a {method} request has no body",
             "use post, or expect: {body: …}",
         )
         return None
-    return read_json(reading, node)
+    return read_json(reader, node)
 
 
-def _read_expect(fields: Fields, reading: Reading, what: str) -> Expect | None:
+def _read_expect(fields: Fields, reader: Reader, what: str) -> Expect | None:
     node = fields.node_of("expect")
     if node is None:
         return Expect()
-    inner = fields_of(reading, node, EXPECT_KEYS, f"expect of {what}")
+    inner = fields_of(reader, node, EXPECT_KEYS, f"expect of {what}")
     if inner is None:
         return None
     status = _read_status(inner)
     body_node = inner.node_of("body")
-    body = read_json(reading, body_node) if body_node else None
+    body = read_json(reader, body_node) if body_node else None
     return Expect(status, body, has_body=body_node is not None)
 
 
@@ -234,9 +234,9 @@ def _read_status(fields: Fields) -> tuple[int, ...]:
     if not isinstance(node, nodes.Sequence):
         status = fields.parse("status", _status)
         return (status,) if status else Expect().status
-    items = sequence_of(fields.reading, node, "`status`", most=20)
+    items = sequence_of(fields.reader, node, "`status`", most=20)
     read = [
-        fields.reading.parse(item, "a status", _status) for item in (items.items if items else ())
+        fields.reader.parse(item, "a status", _status) for item in (items.items if items else ())
     ]
     return tuple(status for status in read if status)
 
@@ -247,7 +247,7 @@ def _status(text: str) -> int:
     raise Unreadable(f"`{shown(text)}` is no HTTP status", "write status: 200, or a list of them")
 
 
-def read_json(reading: Reading, node: nodes.Node) -> Any:
+def read_json(reader: Reader, node: nodes.Node) -> Any:
     """Return a node as JSON: what was written with quotes is a string, its templates parsed.
 
     Without quotes, true, false, null and JSON's numbers are themselves and all else is a string:
@@ -257,31 +257,31 @@ def read_json(reading: Reading, node: nodes.Node) -> Any:
         case nodes.Mapping():
             for entry in node.entries:
                 if "{{" in entry.key.text:
-                    reading.error(entry.key, "a key is written out, never filled in", "name it")
-            return {entry.key.text: read_json(reading, entry.value) for entry in node.entries}
+                    reader.error(entry.key, "a key is written out, never filled in", "name it")
+            return {entry.key.text: read_json(reader, entry.value) for entry in node.entries}
         case nodes.Sequence():
-            return tuple(read_json(reading, item) for item in node.items)
+            return tuple(read_json(reader, item) for item in node.items)
         case nodes.Scalar():
-            return _json_scalar(reading, node)
+            return _json_scalar(reader, node)
 
 
-def _json_scalar(reading: Reading, node: nodes.Scalar) -> Any:
+def _json_scalar(reader: Reader, node: nodes.Scalar) -> Any:
     if node.plain:
         if node.empty:
             return None
         if node.text in ("true", "false"):
             return node.text == "true"
         if _JSON_NUMBER.fullmatch(node.text):
-            return _json_number(reading, node)
+            return _json_number(reader, node)
     if not node.text:
         return Text(())
-    return reading.text(node, "a value")
+    return reader.text(node, "a value")
 
 
-def _json_number(reading: Reading, node: nodes.Scalar) -> int | float | None:
+def _json_number(reader: Reader, node: nodes.Scalar) -> int | float | None:
     if len(node.text) <= 25:
         value: int | float = json.loads(node.text)
         if abs(value) < 1e300:
             return value
-    reading.error(node, f"the number {shown(node.text, 20)} is too long", "quote it: it is a text")
+    reader.error(node, f"the number {shown(node.text, 20)} is too long", "quote it: it is a text")
     return None

@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import pairwise
 
 from controller.plan import nodes
 from controller.plan.diagnostics import Span, did_you_mean, shown
-from controller.plan.fields import Fields, Reading, fields_of, mapping_of, sequence_of
+from controller.plan.fields import Fields, Reader, fields_of, mapping_of, sequence_of
 from controller.plan.keys import LIMIT_KEYS, STAGE_KEYS, STAGES_MOST
+from controller.plan.limits import merged, read_limits
 from controller.plan.model import Limits, Stage
-from controller.plan.read_gates import ReadGate, merged, read_limits
+from controller.plan.read_gates import ReadGate
 from controller.plan.scalars import Unreadable, duration_text, parse_duration, parse_weight
 
 HOLD_MOST = timedelta(days=90)
@@ -31,23 +33,23 @@ class ReadStage:
 
 
 def read_stages(
-    reading: Reading, node: nodes.Node | None, gates: tuple[ReadGate, ...]
+    reader: Reader, node: nodes.Node | None, gates: tuple[ReadGate, ...]
 ) -> tuple[ReadStage, ...]:
     """Return the stages; notes weights that do not rise and a last one that is not 100%."""
-    items = sequence_of(reading, node, "`stages`", most=STAGES_MOST) if node else None
+    items = sequence_of(reader, node, "`stages`", most=STAGES_MOST) if node else None
     if items is None:
         return ()
     by_name = {gate.name: gate for gate in gates}
     stages = tuple(
-        _read_stage(reading, item, by_name, number, is_last=number == len(items.items))
+        _read_stage(reader, item, by_name, number, is_last=number == len(items.items))
         for number, item in enumerate(items.items, start=1)
     )
-    _check_rising(reading, stages)
+    _check_rising(reader, stages)
     return stages
 
 
 def _read_stage(
-    reading: Reading,
+    reader: Reader,
     node: nodes.Node,
     gates: Mapping[str, ReadGate],
     number: int,
@@ -55,13 +57,13 @@ def _read_stage(
     is_last: bool,
 ) -> ReadStage:
     what = f"stage {number}"
-    fields = fields_of(reading, node, STAGE_KEYS, what)
+    fields = fields_of(reader, node, STAGE_KEYS, what)
     if fields is None:
         return ReadStage(None, None, node.span, node.span)
     weight = fields.parse("weight", parse_weight)
     hold = _read_hold(fields, what, is_last=is_last)
     approval = fields.parse("approval", _approval)
-    limits = _read_limits(reading, fields, gates, weight, what)
+    limits = _read_limits(reader, fields, gates, weight, what)
     weight_span, hold_span = fields.value_span("weight"), fields.value_span("hold")
     if weight is None or hold is None:
         return ReadStage(None, weight, weight_span, hold_span)
@@ -79,7 +81,7 @@ def _read_hold(fields: Fields, what: str, *, is_last: bool) -> timedelta | None:
     if not fields.has("hold"):
         if is_last:
             return timedelta()
-        fields.reading.error(
+        fields.reader.error(
             fields.key_span("weight"),
             f"{what} has no `hold`: how long is it watched?",
             "add hold: 1h",
@@ -108,7 +110,7 @@ def _hold(text: str) -> timedelta:
 
 
 def _read_limits(
-    reading: Reading,
+    reader: Reader,
     fields: Fields,
     gates: Mapping[str, ReadGate],
     weight: int | None,
@@ -116,53 +118,53 @@ def _read_limits(
 ) -> Mapping[str, Limits]:
     """Return the stage's own limits, each completed with its gate's numbers."""
     node = fields.node_of("limits")
-    mapping = mapping_of(reading, node, f"`limits` of {what}", "error-rate") if node else None
+    mapping = mapping_of(reader, node, f"`limits` of {what}", "error-rate") if node else None
     found: dict[str, Limits] = {}
     for entry in mapping.entries if mapping else ():
         gate = gates.get(entry.key.text)
         if gate is None:
-            reading.error(
+            reader.error(
                 entry.key,
                 f"no gate is called `{shown(entry.key.text)}`",
                 did_you_mean(entry.key.text, gates) or "add it to gates",
             )
             continue
-        limits = _read_override(reading, entry, gate, weight)
+        limits = _read_override(reader, entry, gate, weight)
         if limits is not None:
             found[gate.name] = limits
     return found
 
 
 def _read_override(
-    reading: Reading, entry: nodes.Entry, gate: ReadGate, weight: int | None
+    reader: Reader, entry: nodes.Entry, gate: ReadGate, weight: int | None
 ) -> Limits | None:
     if gate.stages is not None and weight is not None and weight not in gate.stages:
         judged = ", ".join(f"{one}%" for one in sorted(gate.stages))
-        reading.error(
+        reader.error(
             entry.key,
             f"gate {gate.name} is not judged at {weight}%: it says stages: [{judged}]",
             f"delete these limits, or add {weight}% to the gate's stages",
         )
         return None
-    inner = fields_of(reading, entry.value, LIMIT_KEYS, f"limits of {gate.name}")
+    inner = fields_of(reader, entry.value, LIMIT_KEYS, f"limits of {gate.name}")
     if inner is None or gate.metric is None or gate.written is None:
         return None
     if not inner.node.entries:
-        reading.error(entry.value, f"these limits of {gate.name} say nothing", "write {max: 2%}")
+        reader.error(entry.value, f"these limits of {gate.name} say nothing", "write {max: 2%}")
         return None
     written = read_limits(inner, gate.metric)
     if written is None or not written.values:
         return None
     compared_by = "better_by" if gate.versus and gate.versus.better_by is not None else ""
-    return merged(reading, gate.metric, (gate.written, written), compared_by)
+    return merged(reader, gate.metric, gate.written, written, compared_by=compared_by)
 
 
-def _check_rising(reading: Reading, stages: tuple[ReadStage, ...]) -> None:
-    for before, after in zip(stages, stages[1:], strict=False):
+def _check_rising(reader: Reader, stages: tuple[ReadStage, ...]) -> None:
+    for before, after in pairwise(stages):
         if before.weight is None or after.weight is None or before.weight < after.weight:
             continue
         repeated = before.weight == after.weight
-        reading.error(
+        reader.error(
             after.weight_span,
             f"{after.weight}% comes after {before.weight}% in line {before.weight_span.line}: "
             + ("a weight stands once" if repeated else "weights rise"),
@@ -170,7 +172,7 @@ def _check_rising(reading: Reading, stages: tuple[ReadStage, ...]) -> None:
         )
     last = stages[-1]
     if last.weight is not None and last.weight != 100:
-        reading.error(
+        reader.error(
             last.weight_span,
             f"the last stage has {last.weight}%: a rollout ends at 100%",
             "add - {weight: 100%, hold: 1h}",
