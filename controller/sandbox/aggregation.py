@@ -59,16 +59,16 @@ class Rule:
 
 
 def aggregate(
-    metric: Descriptor, series: Sequence[Series], how: Aggregation, start: int, end: int
+    metric: Descriptor, series: Sequence[Series], how: Aggregation, end: int
 ) -> tuple[Descriptor, list[Series]]:
     """Return the series aligned and reduced, and the metric as which they now count.
 
-    start, end: the asked interval in µs; periods are counted back from its end. Series left
-    without points are dropped. Raises RpcError INVALID_ARGUMENT for what does not fit the metric.
+    end: of the asked interval, in µs; periods are counted back from it. Series left without points
+    are dropped. Raises RpcError INVALID_ARGUMENT for what does not fit the metric.
     """
     if how.aligner == "ALIGN_NONE":
         return metric, [one for one in series if one.points]
-    metric, aligned = _align(metric, series, how, start, end)
+    metric, aligned = _align(metric, series, how, end)
     if how.reducer != "REDUCE_NONE":
         metric, aligned = _reduce(metric, aligned, how)
     return metric, [one for one in aligned if one.points]
@@ -79,7 +79,7 @@ def check(metric: Descriptor, how: Aggregation) -> None:
 
     For callers that have no series to aggregate: an answer without data must refuse the same.
     """
-    aggregate(metric, (), how, 0, 1)
+    aggregate(metric, (), how, 0)
 
 
 def refused(field: str, value: str, why: str) -> RpcError:
@@ -184,7 +184,7 @@ def _as(metric: Descriptor, rule: Rule) -> Descriptor:
 
 
 def _align(
-    metric: Descriptor, series: Sequence[Series], how: Aggregation, start: int, end: int
+    metric: Descriptor, series: Sequence[Series], how: Aggregation, end: int
 ) -> tuple[Descriptor, list[Series]]:
     rule = _rule(ALIGNERS, "aggregation.perSeriesAligner", how.aligner, metric)
     if metric.kind == "CUMULATIVE":
@@ -201,7 +201,7 @@ def _align(
             edge = end - (end - point.end) // how.period_us * how.period_us
             buckets.setdefault(edge, []).append(point.value)
         if how.aligner == "ALIGN_NEXT_OLDER":
-            _carry(buckets, start, end, how.period_us)
+            _carry(buckets, end, how.period_us)
         points = tuple(
             Point(edge - before, edge, combine(buckets[edge])) for edge in sorted(buckets)
         )
@@ -216,16 +216,10 @@ def _per_second(period_us: int) -> Callable[[Sequence[Value]], Value]:
     return rate
 
 
-def _carry(buckets: dict[int, list[Value]], start: int, end: int, period_us: int) -> None:
-    """Give every period without a point the newest value before it."""
-    last: Value | None = None
-    edge = end - (end - start - 1) // period_us * period_us
-    while edge <= end:
-        if edge in buckets:
-            last = buckets[edge][-1]
-        elif last is not None:
-            buckets[edge] = [last]
-        edge += period_us
+def _carry(buckets: dict[int, list[Value]], end: int, period_us: int) -> None:
+    """Give every period after the first point, if it has none, the newest value before it."""
+    for edge in range(min(buckets, default=end) + period_us, end + 1, period_us):
+        buckets.setdefault(edge, buckets[edge - period_us][-1:])
 
 
 def _as_deltas(series: Series) -> Series:

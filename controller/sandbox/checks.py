@@ -113,7 +113,7 @@ class Checks:
         return rng.choices(names, [shares[name] for name in names])[0] if names else None
 
     def _latency_ms(self, request: _Request) -> float:
-        if request.revision is not None and request.method != "GET":
+        if request.revision is not None and request.method not in {"GET", "HEAD"}:
             return self._traffic.latency(request.revision, self._world.clock.now(), self._number)
         return _QUICK.one(Random(f"{self._world.seed}/quick/{request.url}/{self._number}"))
 

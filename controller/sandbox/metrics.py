@@ -17,7 +17,7 @@ from random import Random
 
 from controller.sandbox.filters import Condition, matches
 from controller.sandbox.histogram import Histogram, lognormal
-from controller.sandbox.series import MINUTE, Descriptor, Point, Series, Value, instant
+from controller.sandbox.series import MINUTE, Descriptor, Point, Series, Value, instant, micros
 from controller.sandbox.setting import Gauge
 from controller.sandbox.traffic import Traffic
 from controller.sandbox.world import World
@@ -63,6 +63,7 @@ class Metrics:
 
         start, end: µs. In a settled order: by service, revision and labels.
         """
+        start = max(start, micros(self._traffic.begin))  # an ask may reach back to 1970
         ends = _minutes(start, end, now - source.delay)
         if not ends:
             return []

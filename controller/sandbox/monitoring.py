@@ -82,7 +82,7 @@ class Monitoring:
         query = self._understood(request)
         aggregation.check(query.metric, query.how)
         metric, series = aggregation.aggregate(
-            query.metric, self._read(query), query.how, query.start, query.end
+            query.metric, self._read(query), query.how, query.end
         )
         return _answer(metric, series, query)
 
@@ -129,7 +129,10 @@ class Monitoring:
             start = world.when(outage.since)
             if start is not None and start <= now < start + outage.lasts:
                 raise RpcError(grpc.StatusCode.UNAVAILABLE, "The service is currently unavailable.")
-        if name != f"projects/{world.setting.project}":
+        if name not in {
+            f"projects/{world.setting.project}",
+            f"projects/{world.project_number}",
+        }:
             text = "Permission monitoring.timeSeries.list denied (or the resource may not exist)."
             raise RpcError(grpc.StatusCode.PERMISSION_DENIED, text)
 

@@ -10,6 +10,7 @@ history, in whatever order it is asked.
 
 from __future__ import annotations
 
+from bisect import bisect_right, insort
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -49,14 +50,15 @@ NOTHING = MinuteSample()
 
 
 class Traffic:
-    """The requests of a world's service, by revision and minute."""
+    """The requests of a world's service, by revision and minute. begin: nothing is older."""
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._begin = world.began - HISTORY
+        self.begin = world.began - HISTORY
         self.truths = Truths(world)
         self._remembered: dict[tuple[str, str, datetime], MinuteSample] = {}
         self._own: dict[tuple[str, str, datetime], list[tuple[str, float]]] = {}
+        self._own_minutes: dict[tuple[str, str], list[datetime]] = {}
 
     def minute(self, service: str, revision: str, end: datetime) -> MinuteSample:
         """Return what the revision served in (end - 60 s, end]; end is on a whole minute, UTC.
@@ -94,7 +96,10 @@ class Traffic:
             for revision, share in span.shares.items()
             if share > 0
         }
-        found |= {key[:2] for key in self._own if start < key[2] and key[2] - MINUTE < end}
+        for who, ends in self._own_minutes.items():
+            first = bisect_right(ends, start)
+            if first < len(ends) and ends[first] - MINUTE < end:
+                found.add(who)
         return sorted(found)
 
     def latency(self, revision: str, at: datetime, number: int) -> float:
@@ -107,12 +112,14 @@ class Traffic:
     ) -> None:
         """Count one request of ours in the revision's metrics, in the minute that `at` is in."""
         key = (service, revision, minute_end(at))
+        if key not in self._own:
+            insort(self._own_minutes.setdefault((service, revision), []), key[2])
         self._own.setdefault(key, []).append((str(code), latency_ms))
         self._remembered.pop(key, None)
 
     def _users(self, service: str, revision: str, end: datetime) -> MinuteSample:
         start = end - MINUTE
-        if service != self._world.setting.service or start < self._begin:
+        if service != self._world.setting.service or start < self.begin:
             return NOTHING
         seconds = sum(
             span.shares.get(revision, 0.0)

@@ -34,7 +34,7 @@ def aligned(metric: Descriptor, aligner: str, values: dict[int, Value], period: 
     """Return the one value of a series over the periods that end at minutes 6, 4, 2."""
     series = a_series("a", "200", values, gauge=metric.kind == "GAUGE")
     _, result = aggregate(
-        metric, [series], Aggregation(aligner, period_us=period * MINUTE), 0, 6 * MINUTE
+        metric, [series], Aggregation(aligner, period_us=period * MINUTE), 6 * MINUTE
     )
     assert len(result[0].points) == 1
     return result[0].points[0].value
@@ -43,7 +43,7 @@ def aligned(metric: Descriptor, aligner: str, values: dict[int, Value], period: 
 def test_periods_are_counted_back_from_the_end_and_carry_their_end() -> None:
     series = a_series("a", "200", {1: 1, 2: 10, 3: 100, 4: 1000, 5: 10_000})
     how = Aggregation("ALIGN_DELTA", period_us=2 * MINUTE)
-    metric, result = aggregate(COUNT, [series], how, 0, 5 * MINUTE)
+    metric, result = aggregate(COUNT, [series], how, 5 * MINUTE)
     assert values_of(result) == [[(1, 1), (3, 110), (5, 11_000)]]
     assert result[0].points[-1].start == 3 * MINUTE
     assert (metric.kind, metric.value_type) == ("DELTA", "INT64")
@@ -51,9 +51,7 @@ def test_periods_are_counted_back_from_the_end_and_carry_their_end() -> None:
 
 def test_a_period_without_data_has_no_point() -> None:
     series = a_series("a", "200", {1: 5, 6: 7})
-    _, result = aggregate(
-        COUNT, [series], Aggregation("ALIGN_DELTA", period_us=MINUTE), 0, 6 * MINUTE
-    )
+    _, result = aggregate(COUNT, [series], Aggregation("ALIGN_DELTA", period_us=MINUTE), 6 * MINUTE)
     assert values_of(result) == [[(1, 5), (6, 7)]]
 
 
@@ -81,7 +79,7 @@ def test_an_aligner_makes_one_value_of_4_and_6(
 def test_next_older_carries_the_last_value_into_empty_periods() -> None:
     series = a_series("a", "200", {2: 0.5}, gauge=True)
     how = Aggregation("ALIGN_NEXT_OLDER", period_us=2 * MINUTE)
-    _, result = aggregate(GAUGE, [series], how, 0, 6 * MINUTE)
+    _, result = aggregate(GAUGE, [series], how, 6 * MINUTE)
     assert values_of(result) == [[(2, 0.5), (4, 0.5), (6, 0.5)]]
 
 
@@ -89,7 +87,7 @@ def test_a_counter_aligns_to_its_increases_and_starts_anew_after_a_reset() -> No
     points = (Point(0, MINUTE, 10), Point(0, 2 * MINUTE, 14), Point(2 * MINUTE, 3 * MINUTE, 3))
     series = Series({}, "global", {}, points)
     how = Aggregation("ALIGN_DELTA", period_us=MINUTE)
-    _, result = aggregate(COUNTER, [series], how, 0, 3 * MINUTE)
+    _, result = aggregate(COUNTER, [series], how, 3 * MINUTE)
     assert values_of(result) == [[(2, 4), (3, 3)]]
 
 
@@ -100,7 +98,7 @@ def test_reducing_keeps_the_grouped_labels_and_sums_the_rest_away() -> None:
         a_series("b", "200", {1: 7}),
     ]
     how = Aggregation("ALIGN_DELTA", "REDUCE_SUM", MINUTE, (REVISION,))
-    _, result = aggregate(COUNT, series, how, 0, MINUTE)
+    _, result = aggregate(COUNT, series, how, MINUTE)
     assert values_of(result) == [[(1, 100)], [(1, 7)]]
     assert result[0].metric_labels == {}
     assert result[0].resource_labels == {"project_id": "demo", "revision_name": "a"}
@@ -109,7 +107,7 @@ def test_reducing_keeps_the_grouped_labels_and_sums_the_rest_away() -> None:
 def test_without_group_by_everything_becomes_one_series() -> None:
     series = [a_series("a", "200", {1: 1, 2: 2}), a_series("b", "200", {2: 3})]
     how = Aggregation("ALIGN_DELTA", "REDUCE_SUM", MINUTE)
-    _, result = aggregate(COUNT, series, how, 0, 2 * MINUTE)
+    _, result = aggregate(COUNT, series, how, 2 * MINUTE)
     assert values_of(result) == [[(1, 1), (2, 5)]]
 
 
@@ -129,7 +127,7 @@ def test_a_reducer_makes_one_value_of_10_20_and_30(reducer: str, expected: float
         a_series(name, "200", {1: value}) for name, value in (("a", 10), ("b", 20), ("c", 30))
     ]
     how = Aggregation("ALIGN_DELTA", reducer, MINUTE)
-    _, result = aggregate(COUNT, series, how, 0, MINUTE)
+    _, result = aggregate(COUNT, series, how, MINUTE)
     assert result[0].points[0].value == pytest.approx(expected)
 
 
@@ -141,7 +139,7 @@ def test_percentiles_of_a_group_are_of_the_merged_histogram() -> None:
         slow = with_value(slow, 1e4)
     series = [a_series("a", "200", {1: fast}), a_series("a", "500", {1: slow})]
     how = Aggregation("ALIGN_DELTA", "REDUCE_PERCENTILE_95", MINUTE, (REVISION,))
-    metric, result = aggregate(LATENCY, series, how, 0, MINUTE)
+    metric, result = aggregate(LATENCY, series, how, MINUTE)
     assert result[0].points[0].value == pytest.approx(12.1)
     assert (metric.value_type, metric.unit) == ("DOUBLE", "ms")
 
