@@ -19,10 +19,9 @@ from urllib.parse import urlsplit
 from controller.sandbox.histogram import lognormal
 from controller.sandbox.scenario import HttpRule
 from controller.sandbox.traffic import Traffic
-from controller.sandbox.web import HttpAnswer
+from controller.sandbox.web import HttpAnswer, json_answer
 from controller.sandbox.world import World
 
-JSON = {"Content-Type": "application/json"}
 NEVER_MS = 3_600_000.0
 """Cloud Run gives up on a request after at most 60 minutes; no caller of ours waits as long."""
 _QUICK = lognormal(20.0, 60.0)
@@ -71,7 +70,7 @@ class Checks:
             latency = rule.latency_ms if rule.latency_ms is not None else latency
             if rule.status is None:
                 return HttpAnswer(504, {}, b"", NEVER_MS)
-            answer = _json_answer(rule.status, rule.body, latency)
+            answer = _answer(rule.status, rule.body, latency)
         else:
             answer = self._healthy(request, latency)
         if request.revision is not None:
@@ -131,14 +130,14 @@ class Checks:
 
     def _healthy(self, request: _Request, latency: float) -> HttpAnswer:
         if request.revision is not None and not self._is_ready(request.service, request.revision):
-            return _json_answer(503, {"error": "Service Unavailable"}, latency)
+            return json_answer(503, {"error": "Service Unavailable"}, latency)
         for known in self._world.setting.answers:
             if _fits(known.method, known.url, request):
-                return _json_answer(known.status, known.body, latency)
+                return _answer(known.status, known.body, latency)
         if request.revision is not None and (request.method, request.path) == ("GET", "/health"):
             body = {"status": "healthy", "pipeline_ready": True, "revision": request.revision}
-            return _json_answer(200, body, latency)
-        return _json_answer(404, {"error": f"no {request.method} {request.path} here"}, latency)
+            return json_answer(200, body, latency)
+        return json_answer(404, {"error": f"no {request.method} {request.path} here"}, latency)
 
     def _is_ready(self, service: str, revision: str) -> bool:
         found = self._world.find(service)
@@ -173,7 +172,8 @@ def _json_of(body: bytes | None) -> Any:
         return None
 
 
-def _json_answer(status: int, body: Any, latency_ms: float) -> HttpAnswer:
+def _answer(status: int, body: Any, latency_ms: float) -> HttpAnswer:
+    """Return a JSON answer, or one without a body where there is none to give."""
     if body is None:
         return HttpAnswer(status, {}, b"", latency_ms)
-    return HttpAnswer(status, dict(JSON), json.dumps(body).encode(), latency_ms)
+    return json_answer(status, body, latency_ms)
