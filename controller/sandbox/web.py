@@ -1,19 +1,26 @@
-"""What travels between the world's apps and the doors: one HTTP answer.
-
-A value only: who answers is in `checks` and `run_v1`, how it gets to a client in `http`, `serve`.
-"""
+"""What answers an HTTP request in the world, whichever door it came through."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+JSON_HEADERS = {"Content-Type": "application/json; charset=UTF-8"}
 
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """An answer to an HTTP request. latency_ms: the world's time until it arrives."""
+    """An answer. latency_ms: how long the caller waits for it, in the world's time."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     latency_ms: float = 0.0
+
+
+def json_answer(status: int, value: Any, latency_ms: float = 0.0) -> HttpAnswer:
+    """Return an answer with a JSON body."""
+    body = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    return HttpAnswer(status, JSON_HEADERS, body, latency_ms)
