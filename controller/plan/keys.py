@@ -10,11 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from controller.plan.names import OWN_PATTERN
+
 STAGES_MOST = 20
 GATES_MOST = 30
 CHECKS_MOST = 30
 ITEMS_MOST = 50
-NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,39}$"
+FILTER_MOST = 1_000  # characters
+NAME_PATTERN = f"^{OWN_PATTERN}$"
 
 LATER = "leave it out for now"
 

@@ -1,4 +1,4 @@
-"""The limits of a gate: reader them, completing a gate's with a stage's, their order.
+"""The limits of a gate: reading them, completing a gate's with a stage's, their order.
 
 Unit and side of a limit follow from the gate's metric.
 """

@@ -163,9 +163,14 @@ class Text:
     parts: tuple[str | Ref, ...]
 
     @property
+    def open(self) -> tuple[Ref, ...]:
+        """Return the parts that are filled in later."""
+        return tuple(part for part in self.parts if isinstance(part, Ref))
+
+    @property
     def refs(self) -> tuple[str, ...]:
         """Return the names this text still needs."""
-        return tuple(part.path for part in self.parts if isinstance(part, Ref))
+        return tuple(ref.path for ref in self.open)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,10 +205,15 @@ class Check:
     timeout: timedelta = timedelta(seconds=10)
 
     @property
+    def texts(self) -> tuple[Text, ...]:
+        """Return every text of the request and of what is expected."""
+        values = (self.url, *self.headers.values(), self.body, self.expect.body)
+        return tuple(text for value in values for text in texts_in(value))
+
+    @property
     def refs(self) -> frozenset[str]:
         """Return every name its URL, headers and bodies still need ("stable.url", "item")."""
-        values = (self.url, *self.headers.values(), self.body, self.expect.body)
-        return frozenset(ref for value in values for text in texts_in(value) for ref in text.refs)
+        return frozenset(name for text in self.texts for name in text.refs)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,24 +7,18 @@ are bounded before anything could run away, and no scalar is ever converted, so 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import yaml
 
+from controller.plan import names
 from controller.plan.diagnostics import WHOLE_FILE, Findings, PlanInvalid, Span, shown
 from controller.plan.source import MOST_BYTES, Source
 from controller.plan.yaml_errors import explain
 
 DEPTH_MOST = 32
 NODES_MOST = 6_000
-# Control characters, zero-width ones, and those that turn the direction of writing: invisible in
-# an editor, so a plan could read other than it looks. U+0085, U+2028/9 would break lines unseen.
-_UNSEEN = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069"
-    "\ufeff\ufff9-\uffff]"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +83,10 @@ def read_nodes(source: Source) -> tuple[Node, Findings]:
     findings.text = _decoded(source, findings)
     try:
         root = _tree(_events(findings), findings)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
+        # Not YAMLError alone: PyYAML lets chr() and int() of hostile input through.
         explain(error, findings)
-        findings.stop_if_wrong()
-        raise  # cannot be: explain always adds an error
+        raise PlanInvalid(findings.in_order()) from None
     if root is None or (isinstance(root, Scalar) and root.empty):
         findings.error(
             WHOLE_FILE,
@@ -129,7 +123,7 @@ def _decoded(source: Source, findings: Findings) -> str:
         raise PlanInvalid(findings.in_order()) from None
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     findings.text = text
-    for unseen in _UNSEEN.finditer(text):
+    for unseen in names.UNSEEN.finditer(text):
         findings.error(
             span_at(text, unseen.start()),
             f"an invisible character, U+{ord(unseen[0]):04X}",
@@ -194,6 +188,7 @@ def _tree(events: Iterator[yaml.Event], findings: Findings) -> Node | None:
         if isinstance(event, yaml.ScalarEvent):
             start, end = (mark.index for mark in _marks(event))
             node = Scalar(event.value, event.style is None, span, start, end)
+            _refuse_unseen(node, findings)
         else:
             node = _closed(open_nodes.pop(), event, findings)
         if open_nodes:
@@ -201,6 +196,15 @@ def _tree(events: Iterator[yaml.Event], findings: Findings) -> Node | None:
         else:
             root = node
     return root
+
+
+def _refuse_unseen(node: Scalar, findings: Findings) -> None:
+    """Refuse what double quotes can write as an escape and nobody can see."""
+    unseen = names.UNSEEN.search(node.text)
+    if unseen:
+        findings.error(
+            node.span, f"an invisible character, U+{ord(unseen[0]):04X}", "delete the escape"
+        )
 
 
 def _closed(node: _Open, end: yaml.Event, findings: Findings) -> Node:

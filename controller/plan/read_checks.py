@@ -8,21 +8,19 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from controller.plan import nodes
+from controller.plan import names, nodes
 from controller.plan.diagnostics import shown
 from controller.plan.fields import Fields, Reader, fields_of, mapping_of, sequence_of
 from controller.plan.keys import CHECK_KEYS, CHECKS_MOST, EXPECT_KEYS, ITEMS_MOST, METHODS
-from controller.plan.model import Check, CheckWhen, Expect, OnFail, Ref, Text
+from controller.plan.model import Check, CheckWhen, Expect, OnFail, Text
 from controller.plan.read_gates import check_name
 from controller.plan.scalars import Unreadable, parse_duration, parse_word
-from controller.plan.text import ITEM, REVISION_NAMES
+from controller.plan.text import ITEM, REVISION_NAMES, is_url
 
-_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", re.ASCII)
 _SECRET_HEADERS = frozenset(
     ("authorization", "proxy-authorization", "cookie", "x-api-key", "x-goog-api-key", "api-key")
 )
 _ENV_REFERENCE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
-_URL = re.compile(r"https?://[^\s/?#@]+([/?#]\S*)?")
 _JSON_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?", re.ASCII)
 TIMEOUT_MOST = timedelta(seconds=60)
 
@@ -110,21 +108,12 @@ def _read_request(
     url = reader.text(node, f"`{methods[0]}`") if node else None
     if url is None or node is None:
         return methods[0], None
-    # Stand-ins for what is filled in later: a URL has to make sense whatever it will be.
-    later = {"candidate.url": "https://x", "stable.url": "https://x"}
-    example = "".join(
-        part if isinstance(part, str) else later.get(part.path, "x") for part in url.parts
-    )
-    if not _URL.fullmatch(example) or len(example) > 2_000:
-        begins = url.parts and isinstance(url.parts[0], Ref) and url.parts[0].path in later
-        if "@" in example.partition("//")[2].partition("/")[0] and not begins:
-            message, mend = (
-                "a URL with a name or password in it",
-                "write them as a header: env:NAME",
-            )
-        else:
-            message = f"`{shown(example)}` is no http(s) URL"
-            mend = 'write "{{ candidate.url }}/path" or https://host/path'
+    if not is_url(url):
+        written = node.text if isinstance(node, nodes.Scalar) else ""
+        message = f"`{shown(written, 60)}` is no http(s) URL"
+        mend = 'write "{{ candidate.url }}/path" or https://host/path'
+        if "@" in written.partition("//")[2].partition("/")[0]:
+            message, mend = "a URL with a name or password in it", "send them as a header: env:NAME"
         reader.error(node, message, mend)
         return methods[0], None
     return methods[0], url
@@ -164,7 +153,7 @@ def _read_headers(fields: Fields, reader: Reader, what: str) -> Mapping[str, Tex
         return None
     headers: dict[str, Text] = {}
     for entry in mapping.entries[:20]:
-        if not _HEADER.fullmatch(entry.key.text):
+        if not names.HEADER.fullmatch(entry.key.text):
             reader.error(entry.key, f"`{shown(entry.key.text)}` is no header", "write accept: …")
             continue
         value = reader.text(entry.value, f"header {entry.key.text}")

@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from controller.plan import nodes
+from controller.plan import names, nodes
 from controller.plan.diagnostics import Span, shown
 from controller.plan.fields import Fields, Reader, fields_of, mapping_of, sequence_of
-from controller.plan.keys import GATE_KEYS, GATES_MOST, NAME_PATTERN
+from controller.plan.keys import GATE_KEYS, GATES_MOST
 from controller.plan.limits import WrittenLimits, merged, read_limits
 from controller.plan.model import Gate, Latency, Metric, OnFail, RequestCount, ResponseRate, Versus
 from controller.plan.read_metric import read_metric
@@ -49,7 +49,7 @@ def read_gates(reader: Reader, node: nodes.Node | None) -> tuple[ReadGate, ...]:
 
 def check_name(reader: Reader, key: nodes.Scalar, what: str) -> None:
     """Note a name that cannot be one: it becomes a part of outputs, commands and records."""
-    if re.fullmatch(NAME_PATTERN[1:-1], key.text, re.ASCII):
+    if names.OWN.fullmatch(key.text):
         return
     mend = re.sub(r"[^a-z0-9_]+", "-", key.text.lower()).strip("-_")[:40]
     reader.error(

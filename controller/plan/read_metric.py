@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
+from controller.plan import names
 from controller.plan.diagnostics import did_you_mean, shown
 from controller.plan.fields import Fields, sequence_of
+from controller.plan.keys import FILTER_MOST
 from controller.plan.model import CustomMetric, Latency, Metric, RequestCount, ResponseRate
 from controller.plan.scalars import Unreadable, parse_bool, parse_percentile, parse_word
 
@@ -19,35 +21,6 @@ _SAID_FOR_METRIC = {
     "requests": "request_count",
     "success": "success_rate",
 }
-_METRIC_TYPE = re.compile(r"[a-z][a-z0-9.-]{0,100}(/[A-Za-z0-9_.-]{1,100}){1,8}", re.ASCII)
-_LABEL = re.compile(r"(metric|resource)\.labels\.[A-Za-z_][A-Za-z0-9_]{0,99}", re.ASCII)
-# Monitoring's names: https://cloud.google.com/monitoring/api/ref_v3/rest/v3/Aggregation
-ALIGNERS = (
-    "ALIGN_DELTA",
-    "ALIGN_RATE",
-    "ALIGN_INTERPOLATE",
-    "ALIGN_NEXT_OLDER",
-    "ALIGN_MIN",
-    "ALIGN_MAX",
-    "ALIGN_MEAN",
-    "ALIGN_COUNT",
-    "ALIGN_SUM",
-    "ALIGN_STDDEV",
-    "ALIGN_COUNT_TRUE",
-    "ALIGN_COUNT_FALSE",
-    "ALIGN_FRACTION_TRUE",
-)
-REDUCERS = (
-    "REDUCE_MEAN",
-    "REDUCE_MIN",
-    "REDUCE_MAX",
-    "REDUCE_SUM",
-    "REDUCE_STDDEV",
-    "REDUCE_COUNT",
-    "REDUCE_COUNT_TRUE",
-    "REDUCE_COUNT_FALSE",
-    "REDUCE_FRACTION_TRUE",
-)
 
 
 def read_metric(fields: Fields) -> Metric | None:
@@ -93,7 +66,7 @@ def _metric_word(text: str) -> str:
         raise Unreadable(
             f"`{shown(text)}` is no metric", did_you_mean(text, WORDS, _SAID_FOR_METRIC)
         )
-    if not _METRIC_TYPE.fullmatch(text):
+    if not names.METRIC_TYPE.fullmatch(text):
         raise Unreadable(
             f"`{shown(text)}` is no metric type of Cloud Monitoring",
             "write it as Metrics Explorer shows it: custom.googleapis.com/my/metric",
@@ -113,7 +86,7 @@ def _read_codes(fields: Fields, default: tuple[str, ...]) -> tuple[str, ...] | N
 
 
 def _code(text: str) -> str:
-    if re.fullmatch(r"[1-5](xx|[0-9]{2})", text, re.ASCII):
+    if names.CODE.fullmatch(text):
         return text
     raise Unreadable(f"`{shown(text)}` is no response code", "write 429, or 5xx for a class")
 
@@ -141,8 +114,8 @@ def _read_latency(fields: Fields) -> Latency | None:
 
 def _read_custom(fields: Fields, metric_type: str) -> CustomMetric | None:
     percentile = fields.parse("percentile", parse_percentile)
-    aligner = fields.parse("aligner", lambda text: parse_word(text, ALIGNERS))
-    reducer = fields.parse("reducer", lambda text: parse_word(text, REDUCERS))
+    aligner = fields.parse("aligner", lambda text: parse_word(text, names.ALIGNERS))
+    reducer = fields.parse("reducer", lambda text: parse_word(text, names.REDUCERS))
     label = fields.parse("revision_label", _label)
     extra = fields.constant("filter", _filter)
     if fields.has("percentile") and fields.has("aligner"):
@@ -176,7 +149,7 @@ def _read_custom(fields: Fields, metric_type: str) -> CustomMetric | None:
 
 
 def _label(text: str) -> str:
-    if _LABEL.fullmatch(text):
+    if names.LABEL.fullmatch(text):
         return text
     name = text.rpartition(".")[2]
     raise Unreadable(
@@ -188,7 +161,7 @@ def _label(text: str) -> str:
 
 
 def _filter(text: str) -> str:
-    if "\n" in text.strip() or len(text) > 1_000:
+    if "\n" in text.strip() or len(text) > FILTER_MOST:
         raise Unreadable("a filter is one line of at most 1,000 characters", "write it shorter")
     if re.search(r"\b(metric|resource)\.type\b", text):
         raise Unreadable(

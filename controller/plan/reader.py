@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from controller.plan import nodes
+from controller.plan import names, nodes
 from controller.plan.diagnostics import WHOLE_FILE, Diagnostic, Span, did_you_mean, shown
 from controller.plan.fields import Fields, Reader, fields_of
 from controller.plan.keys import CANDIDATE_KEYS, PLAN_KEYS
@@ -24,12 +24,6 @@ from controller.plan.scalars import Unreadable
 from controller.plan.source import Source
 from controller.plan.template import Names
 from controller.plan.warnings import warn_of_the_whole
-
-# Cloud Run's and Google Cloud's rules for names: facts in docs/plan.md.
-_SERVICE = re.compile(r"[a-z]([-a-z0-9]{0,47}[a-z0-9])?", re.ASCII)
-_REVISION = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
-_PROJECT = re.compile(r"([a-z0-9.-]{1,60}:)?[a-z0-9]([-a-z0-9]{0,28}[a-z0-9])?", re.ASCII)
-_REGION = re.compile(r"[a-z]{2,20}-[a-z]{2,20}[0-9]{1,2}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,19 +89,19 @@ def _matching(pattern: re.Pattern[str], what: str, mend: str) -> Callable[[str],
 
 
 _service = _matching(
-    _SERVICE,
+    names.SERVICE,
     "service name",
     "a service has at most 49 of a-z 0-9 -, and begins with a letter: ion-api",
 )
-_project = _matching(_PROJECT, "project", "write the project's id, as gcloud shows it: ion-prod")
-_tag = _matching(_REVISION, "tag", "a tag has at most 63 of a-z 0-9 -: candidate")
-_revision = _matching(_REVISION, "revision name", "write latest-ready, or ion-api-00042-xyz")
+_project = _matching(names.PROJECT, "project", "write the id that gcloud shows: ion-prod")
+_tag = _matching(names.TAG, "tag", "a tag has at most 63 of a-z 0-9 -: candidate")
+_revision = _matching(names.REVISION, "revision name", "write latest-ready, or ion-api-00042-xyz")
 
 
 def _region(text: str) -> str:
-    if re.fullmatch(_REGION.pattern + "-[a-z]", text, re.ASCII):
+    if re.fullmatch(names.REGION.pattern + "-[a-z]", text, re.ASCII):
         raise Unreadable(f"{text} is a zone", f"write its region: {text[:-2]}")
-    if _REGION.fullmatch(text):
+    if names.REGION.fullmatch(text):
         return text
     raise Unreadable(f"`{shown(text)}` is no region", "write it as gcloud does: us-central1")
 

@@ -8,6 +8,7 @@ known only while the rollout runs stays a `Ref` (see `text`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -21,6 +22,7 @@ from controller.plan.text import FILTERS, ITEM, REVISION_NAMES, NotKnown, filter
 __all__ = ["Names", "NotKnown", "Problem", "fill", "render"]
 
 TOKENS_MOST = 24  # in one {{ … }}: bounds the recursion of Jinja2's parser
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _JINJA = jinja2.Environment(keep_trailing_newline=True, autoescape=True)
 
 
@@ -223,7 +225,7 @@ def _defaulted(expression: nodes.Filter, names: Names) -> str | Ref:
         raise _Refused(f"{path} is always set: no default is needed", "delete | default", "default")
     if root == "var":
         names.used.add(rest)
-    return known.get(rest, fallback)
+    return _printable(path, known.get(rest, fallback))
 
 
 def _named(path: str, names: Names) -> str | Ref:
@@ -235,7 +237,7 @@ def _named(path: str, names: Names) -> str | Ref:
                 _nearest(rest, names.env, f"set it, or write {{{{ {path} | default('…') }}}}"),
                 path,
             )
-        return names.env[rest]
+        return _printable(path, names.env[rest])
     if root == "var" and rest and "." not in rest:
         names.used.add(rest)
         if rest not in names.variables:
@@ -244,10 +246,20 @@ def _named(path: str, names: Names) -> str | Ref:
                 _nearest(rest, names.variables, f"give it: --var {rest}=…"),
                 path,
             )
-        return names.variables[rest]
+        return _printable(path, names.variables[rest])
     if path in names.runtime:
         return Ref(path)
     raise _Refused(*_why_not(path, names), path)
+
+
+def _printable(path: str, value: str) -> str:
+    if _CONTROL.search(value):
+        raise _Refused(
+            f"the value of {path} has a line break or a control character in it",
+            "give it as one line of text",
+            path,
+        )
+    return value
 
 
 def _why_not(path: str, names: Names) -> tuple[str, str]:

@@ -6,6 +6,7 @@ templates is in `template`; this half is apart so that a running rollout does no
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
@@ -14,6 +15,8 @@ from controller.plan.model import Ref, Text
 
 REVISION_NAMES = ("candidate.revision", "candidate.url", "stable.revision", "stable.url")
 ITEM = "item"
+URL_MOST = 2_000  # characters
+_URL = re.compile(r"https?://[^\s/?#@]+([/?#]\S*)?")
 FILTERS: Mapping[str, Callable[[str], str]] = {
     "lower": str.lower,
     "upper": str.upper,
@@ -52,6 +55,15 @@ def render_json(value: Any, names: Mapping[str, str]) -> Any:
             return [render_json(item, names) for item in value]
         case _:
             return value
+
+
+def is_url(text: Text) -> bool:
+    """Tell whether text will be an http(s) URL without credentials, whatever is filled in."""
+    later = {"candidate.url": "https://x", "stable.url": "https://x"}
+    example = "".join(
+        part if isinstance(part, str) else later.get(part.path, "x") for part in text.parts
+    )
+    return len(example) <= URL_MOST and bool(_URL.fullmatch(example))
 
 
 def _resolve(ref: Ref, names: Mapping[str, str]) -> str:

@@ -5,6 +5,8 @@ PyYAML stops at the first error, so there is one at most; positions are its mark
 
 from __future__ import annotations
 
+import re
+
 import yaml
 
 from controller.plan.diagnostics import Findings, Span, shown
@@ -49,27 +51,49 @@ _SAID = (
 )
 
 
-def explain(error: yaml.YAMLError, findings: Findings) -> None:
-    """Turn a syntax error of PyYAML's into a finding."""
+def explain(error: Exception, findings: Findings) -> None:
+    """Turn an error of PyYAML's, a syntax error or one it lets through, into a finding."""
+    if not isinstance(error, yaml.YAMLError):
+        findings.error(
+            _beyond_unicode(findings.text),
+            "this is not readable as YAML: a number or a character that cannot be",
+            "check the escapes (\\U…) in double quotes; use single quotes",
+        )
+        return
     problem = str(getattr(error, "problem", None) or error)
-    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    if problem.startswith("found unexpected end of stream"):
-        mark = getattr(error, "context_mark", None) or mark
-    lines = findings.text.split("\n")
-    span = Span(1, 1)
-    if mark is not None:
-        # A mark at the end of the file stands behind the last line: show the last one with text.
-        line = min(mark.line, len(lines) - 1)
-        span = Span(line + 1, mark.column + 1 if line == mark.line else len(lines[line]) + 1)
-    line_text = lines[span.line - 1]
-    indent = line_text[: len(line_text) - len(line_text.lstrip())]
+    span = _span_of(error, problem, findings)
+    line = findings.text.split("\n")[span.line - 1]
+    indent = line[: len(line) - len(line.lstrip())]
     message, mend = next(
         ((ours, how) for theirs, ours, how in _SAID if problem.startswith(theirs)),
         (f"not readable as YAML: {shown(problem, 80)}", "check indentation, quotes and brackets"),
     )
     if "\t" in indent:
         span = Span(span.line, indent.index("\t") + 1)
-        message, mend = "a tab: YAML is indented with spaces", "replace the tab by spaces"
-    elif "{{" in line_text and "quote" not in message:
+        _, message, mend = _SAID[0]
+    elif "{{" in line and "quote" not in message:
         mend = 'a value with {{ … }} needs quotes: "{{ … }}"'
     findings.error(span, message, mend)
+
+
+def _span_of(error: yaml.YAMLError, problem: str, findings: Findings) -> Span:
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    if problem.startswith("found unexpected end of stream"):
+        mark = getattr(error, "context_mark", None) or mark  # where the quote was opened
+    if mark is None:
+        return Span(1, 1)
+    lines = findings.text.split("\n")
+    at_end = mark.line >= len(lines) or not any(line.strip() for line in lines[mark.line :])
+    if not at_end:
+        return Span(mark.line + 1, mark.column + 1)
+    # Marks at the end of the file stand behind the last line: show the last one with text.
+    line = max((n for n, text in enumerate(lines) if text.strip()), default=0)
+    return Span(line + 1, len(lines[line]) + 1)
+
+
+def _beyond_unicode(text: str) -> Span:
+    for escape in re.finditer(r"\\U([0-9A-Fa-f]{8})", text):
+        if int(escape[1], 16) > 0x10FFFF:
+            before = text[: escape.start()]
+            return Span(before.count("\n") + 1, len(before) - before.rfind("\n"), 10)
+    return Span(1, 1)
