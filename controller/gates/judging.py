@@ -180,7 +180,9 @@ def worse(gate: Gate, versus: Versus, candidate: float, stable: float) -> bool:
     if _is_success(gate):
         candidate, stable, low_is_good = 1 - candidate, 1 - stable, True
     if versus.ratio is not None:
-        return candidate > stable * versus.ratio if low_is_good else candidate * versus.ratio < stable
+        return (
+            candidate > stable * versus.ratio if low_is_good else candidate * versus.ratio < stable
+        )
     margin = versus.worse_by or 0.0
     return candidate > stable + margin if low_is_good else candidate < stable - margin
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, assert_never
 
 from controller.gates.evidence import (
     Buckets,
@@ -65,7 +65,7 @@ def _with(gate: Gate, side: Side, value: Value | None) -> Side:
             return Side(side.minutes + 1, side.total + counted.total, side.hits + hits)
         case RequestCount(), CodeCounts() as counted:
             return Side(side.minutes + 1, side.total + counted.total)
-        case (Latency() | CustomMetric()), Histogram() as histogram:
+        case ((Latency() | CustomMetric()), Histogram() as histogram):
             return _with_histogram(gate.metric, side, histogram)
         case CustomMetric(), Number(number):
             return Side(side.minutes + 1, side.total + 1, 0, side.weighted + number)
@@ -141,6 +141,8 @@ def _side_to_json(side: Side) -> list[Any]:
             layout: list[Any] = [scale.hex(), growth.hex(), finite]
         case Explicit(bounds):
             layout = [[bound.hex() for bound in bounds]]
+        case _ as never:
+            assert_never(never)
     first = min(side.counts, default=0)
     dense = [side.counts.get(i, 0) for i in range(first, max(side.counts, default=0) + 1)]
     return [*plain, layout, first, dense]
@@ -156,9 +158,7 @@ def _side_from_json(value: Any) -> Side:
         buckets: Buckets = (
             Explicit(tuple(float.fromhex(bound) for bound in layout[0]))
             if len(layout) == 1
-            else Exponential(
-                float.fromhex(layout[0]), float.fromhex(layout[1]), _count(layout[2])
-            )
+            else Exponential(float.fromhex(layout[0]), float.fromhex(layout[1]), _count(layout[2]))
         )
         counts = {first + i: _count(n) for i, n in enumerate(dense) if n}
     except (TypeError, IndexError, KeyError, OverflowError, AttributeError) as error:

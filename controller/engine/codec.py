@@ -1,0 +1,188 @@
+"""The record's wire form: compact JSON in the annotation, untrusted when read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from controller.engine.record import (
+    Accumulated,
+    Act,
+    Ask,
+    AskKind,
+    Outcome,
+    OwnCount,
+    Phase,
+    Record,
+    Shift,
+    Transition,
+)
+from controller.gates import tally
+
+FORMAT = 1
+BYTES_MAX = 24_000
+
+
+class Unreadable(ValueError):  # noqa: N818 - reads as a fact about the record
+    """The annotation is not a record this version can read; str() says why."""
+
+
+def encode(record: Record) -> str:
+    """Return the compact JSON text of a record."""
+    return json.dumps(_plain(record), ensure_ascii=False, separators=(",", ":"))
+
+
+def decode(text: str) -> Record:
+    """Read a record. Raises Unreadable for anything that is not one, whatever it is."""
+    if len(text.encode(errors="replace")) > 4 * BYTES_MAX:
+        raise Unreadable("it is larger than any record")
+    try:
+        value = json.loads(text)
+        if not isinstance(value, dict):
+            raise Unreadable("it is not an object")
+        if value.get("v") != FORMAT:
+            raise Unreadable(f"its format is {value.get('v')!r}, this version reads {FORMAT}")
+        return _record(value)
+    except Unreadable:
+        raise
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
+        raise Unreadable(f"{type(error).__name__}: {error}") from error
+
+
+def _plain(r: Record) -> dict[str, Any]:
+    plain: dict[str, Any] = {
+        "v": FORMAT,
+        "id": r.rollout,
+        "seq": r.seq,
+        "nonce": r.nonce,
+        "gen": r.generation,
+        "at": _time(r.at),
+        "uid": r.uid,
+        "plan": r.plan,
+        "digest": r.digest,
+        "candidate": r.candidate,
+        "stable": r.stable,
+        "before": dict(r.before),
+        "started": _time(r.started),
+        "by": r.by,
+        "phase": r.phase.value,
+        "stage": r.stage,
+        "weight": r.weight,
+        "shift": r.shift and [_time(r.shift.at), r.shift.weight_before],
+        "in_force": _time(r.in_force),
+        "uncounted": r.uncounted.total_seconds() or None,
+        "stopped": _time(r.stopped),
+        "paused": r.paused and [r.paused.by, _time(r.paused.at), r.paused.reason],
+        "ask": r.ask and [r.ask.kind.value, r.ask.reason, _time(r.ask.since)],
+        "approved": list(r.approved),
+        "extended": r.extended or None,
+        "stepped_back": list(r.stepped_back),
+        "told": list(r.told),
+        "gates": {n: [_time(a.watermark), tally.to_json(a.tally)] for n, a in r.gates.items()},
+        "own": [[_time(o.end), o.revision, o.code, o.count, o.latency_ms] for o in r.own],
+        "verdicts": dict(r.verdicts),
+        "transitions": [[_time(t.at), t.what, t.reason, t.by] for t in r.transitions],
+        "outcomes": [
+            [o.outcome, o.candidate, _time(o.at), o.reason, o.by, dict(o.before)]
+            for o in r.outcomes
+        ],
+        "served": r.served or None,
+    }
+    return {key: value for key, value in plain.items() if value not in (None, [], {})}
+
+
+def _record(v: Mapping[str, Any]) -> Record:
+    return Record(
+        rollout=_text(v["id"]),
+        seq=_whole(v["seq"]),
+        nonce=_text(v["nonce"]),
+        generation=_whole(v.get("gen", 0)),
+        at=_read_time(v["at"]),
+        uid=_text(v["uid"]),
+        plan=_text(v["plan"]),
+        digest=_text(v["digest"]),
+        candidate=_text(v["candidate"]),
+        stable=_text(v["stable"]),
+        before=_split(v["before"]),
+        started=_must_time(v["started"]),
+        by=_text(v.get("by", "")),
+        phase=Phase(v["phase"]),
+        stage=_whole(v["stage"], low=-1, high=99),
+        weight=_whole(v["weight"], high=100),
+        shift=Shift(_must_time(v["shift"][0]), _whole(v["shift"][1], high=100))
+        if "shift" in v
+        else None,
+        in_force=_read_time(v.get("in_force")),
+        uncounted=timedelta(seconds=float(v.get("uncounted", 0))),
+        stopped=_read_time(v.get("stopped")),
+        paused=_act(v["paused"]) if "paused" in v else None,
+        ask=_ask(v["ask"]) if "ask" in v else None,
+        approved=tuple(_whole(n) for n in v.get("approved", [])),
+        extended=bool(v.get("extended", False)),
+        stepped_back=tuple(_whole(n) for n in v.get("stepped_back", [])),
+        told=tuple(_text(n) for n in v.get("told", [])),
+        gates={
+            _text(n): Accumulated(_must_time(a[0]), tally.from_json(a[1]))
+            for n, a in v.get("gates", {}).items()
+        },
+        own=tuple(
+            OwnCount(_must_time(o[0]), _text(o[1]), _whole(o[2]), _whole(o[3]), float(o[4]))
+            for o in v.get("own", [])
+        ),
+        verdicts={_text(n): _text(t) for n, t in v.get("verdicts", {}).items()},
+        transitions=tuple(
+            Transition(_must_time(t[0]), _text(t[1]), _text(t[2]), _text(t[3]))
+            for t in v.get("transitions", [])
+        ),
+        outcomes=tuple(_outcome(o) for o in v.get("outcomes", [])),
+        served=_whole(v.get("served", 0)),
+    )
+
+
+def _act(v: Any) -> Act:
+    return Act(_text(v[0]), _must_time(v[1]), _text(v[2]))
+
+
+def _ask(v: Any) -> Ask:
+    return Ask(AskKind(v[0]), _text(v[1]), _must_time(v[2]))
+
+
+def _outcome(v: Any) -> Outcome:
+    before = _split(v[5]) if v[5] else {}
+    return Outcome(_text(v[0]), _text(v[1]), _must_time(v[2]), _text(v[3]), _text(v[4]), before)
+
+
+def _split(value: Any) -> dict[str, int]:
+    split = {_text(name): _whole(percent, high=100) for name, percent in value.items()}
+    if sum(split.values()) != 100:
+        raise ValueError(f"a split sums to 100, not {sum(split.values())}")
+    return split
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"text wanted, not {type(value).__name__}")
+    return value
+
+
+def _whole(value: Any, *, low: int = 0, high: int = 2**53) -> int:
+    if type(value) is not int or not low <= value <= high:
+        raise ValueError(f"a whole number {low}..{high} wanted, not {value!r}")
+    return value
+
+
+def _time(value: datetime | None) -> str | None:
+    return None if value is None else value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _read_time(value: Any) -> datetime | None:
+    return None if value is None else _must_time(value)
+
+
+def _must_time(value: Any) -> datetime:
+    time = datetime.fromisoformat(_text(value))
+    if time.tzinfo is None:
+        raise ValueError(f"a time without a zone: {value!r}")
+    return time.astimezone(UTC)

@@ -1,0 +1,338 @@
+"""The writes a decision can ask for, each as one function: record and traffic change together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from controller.engine.decision import Action, Decision, State, Write
+from controller.engine.events import Asked, Event, Message, Shifted
+from controller.engine.observation import ServiceState
+from controller.engine.record import (
+    OUTCOMES_KEPT,
+    Ask,
+    AskKind,
+    Outcome,
+    Phase,
+    Record,
+    Shift,
+    cut,
+)
+from controller.engine.split import own_tags, shares, split_text, targets_for
+from controller.engine.watching import served_in_stage
+from controller.gates.verdict import Verdict
+from controller.plan.model import Plan
+
+POLL = timedelta(seconds=10)  # while a split is not yet in force
+SOON = timedelta(seconds=15)
+
+
+def expected_split(record: Record) -> dict[str, int]:
+    """Return the split that our last write asked for."""
+    return shares(record.before, record.candidate, record.weight)
+
+
+def _write(
+    service: ServiceState, record: Record, *, raises: bool = False, new_tag: bool = True
+) -> Write:
+    tags = own_tags(service.name.service, record.candidate if new_tag else None, _way_back(record))
+    return Write(targets_for(service, expected_split(record), tags), raises)
+
+
+def _way_back(record: Record) -> str | None:
+    return record.stable if record.stable != record.candidate else None
+
+
+def state_of(record: Record) -> State:
+    """Return the state a record is in when nobody interfered."""
+    match record.phase:
+        case Phase.DONE:
+            return State.DONE
+        case Phase.ROLLING_BACK:
+            return State.ROLLING_BACK
+        case _ if record.ask is not None:
+            return State.ASKING
+        case _ if record.paused is not None:
+            return State.PAUSED
+        case _ if record.shift is not None:
+            return State.SHIFTING
+        case Phase.STARTING:
+            return State.STARTING
+        case Phase.RUNNING:
+            return State.RUNNING
+
+
+def enter_stage(
+    plan: Plan, record: Record, service: ServiceState, stage: int, now: datetime, reason: str
+) -> Decision:
+    """Shift to a stage (0-based); its evidence starts from nothing."""
+    weight = plan.stages[stage].weight
+    back = stage < record.stage
+    moved = replace(
+        record,
+        phase=Phase.RUNNING,
+        stage=stage,
+        weight=weight,
+        shift=Shift(now, record.weight),
+        in_force=None,
+        uncounted=timedelta(0),
+        stopped=None,
+        ask=None,
+        extended=False,
+        gates={},
+        verdicts={},
+        served=record.served + served_in_stage(plan, record),
+        approved=tuple(n for n in record.approved if n <= stage) if back else record.approved,
+        stepped_back=(*record.stepped_back, record.stage) if back else record.stepped_back,
+    ).noting(now, f"{'step back' if back else 'shift'} to {weight}%", reason)
+    split = expected_split(moved)
+    return Decision(
+        Action.STEP_BACK if back else Action.SHIFT,
+        reason,
+        POLL,
+        moved,
+        State.SHIFTING,
+        _write(service, moved, raises=not back),
+        (Shifted(now, split, in_force=False, reason=reason),),
+    )
+
+
+def in_force(record: Record, service: ServiceState, now: datetime) -> Decision:
+    """Note that the split asked for is in force: hold and evidence start from here."""
+    split = expected_split(record)
+    moved = replace(record, shift=None, in_force=now if record.stage >= 0 else None)
+    moved = moved.noting(now, f"{record.weight}% in force", split_text(split))
+    return Decision(
+        Action.NOTE,
+        f"in force: {split_text(split)}",
+        SOON,
+        moved,
+        state_of(moved),
+        _write(service, moved),
+        (Shifted(now, split, in_force=True, reason="in force"),),
+    )
+
+
+def shift_failed(
+    plan: Plan, record: Record, service: ServiceState, now: datetime, why: str
+) -> Decision:
+    """Write the split before back and ask: an up-shift did not come into force."""
+    assert record.shift is not None
+    stage = record.stage - 1
+    back = replace(
+        record,
+        phase=Phase.RUNNING if stage >= 0 else Phase.STARTING,
+        stage=stage,
+        weight=plan.stages[stage].weight if stage >= 0 else 0,
+        shift=Shift(now, record.weight),
+        approved=tuple(n for n in record.approved if n < record.stage),
+        ask=Ask(AskKind.SHIFT_FAILED, cut(why), now),
+    ).noting(now, "shift failed", why)
+    return Decision(
+        Action.ASK,
+        why,
+        POLL,
+        back,
+        State.ASKING,
+        _write(service, back),
+        (Asked(now, AskKind.SHIFT_FAILED.value, why, stage),),
+    )
+
+
+def roll_back(
+    record: Record,
+    service: ServiceState,
+    now: datetime,
+    reason: str,
+    *,
+    by: str = "",
+    verdicts: Mapping[str, Verdict] | None = None,
+) -> Decision:
+    """Put every request back on stable; before any shift that ends the rollout at once."""
+    if record.weight == 0 and record.phase is Phase.STARTING:
+        return _ended(record, service, now, "rolled_back", reason, by=by, verdicts=verdicts)
+    back = replace(
+        record, phase=Phase.ROLLING_BACK, weight=0, ask=None, shift=Shift(now, record.weight)
+    ).noting(now, "roll back", reason, by)
+    split = expected_split(back)
+    return Decision(
+        Action.ROLL_BACK,
+        reason,
+        POLL,
+        back,
+        State.ROLLING_BACK,
+        _write(service, back),
+        (Shifted(now, split, in_force=False, reason=reason),),
+        verdicts or {},
+    )
+
+
+def rolled_back(record: Record, service: ServiceState, now: datetime) -> Decision:
+    """End a roll-back that is in force."""
+    last = next((t for t in reversed(record.transitions) if t.what == "roll back"), None)
+    reason, by = (last.reason, last.by) if last else ("rolled back", "")
+    return _ended(record, service, now, "rolled_back", reason, by=by)
+
+
+def promote(
+    plan: Plan, record: Record, service: ServiceState, now: datetime, reason: str, by: str = ""
+) -> Decision:
+    """Finish: the candidate is the new stable; our tag stays on the way back only."""
+    done = replace(
+        record,
+        weight=100,
+        served=record.served + served_in_stage(plan, record),
+    )
+    return _ended(done, service, now, "promoted", reason, by=by, raises=True)
+
+
+def cancel(record: Record, service: ServiceState, now: datetime, reason: str, by: str) -> Decision:
+    """End the rollout by a person's word and leave the traffic as it is."""
+    ended = _ended(record, service, now, "cancelled", reason, by=by)
+    tags = own_tags(service.name.service, record.candidate, _way_back(record))
+    return replace(
+        ended,
+        action=Action.CANCEL,
+        write=Write(targets_for(service, service.asked, tags)),
+    )
+
+
+def ended_by_hand(record: Record, service: ServiceState, now: datetime) -> Decision:
+    """End it as rolled back: somebody else put every request on stable."""
+    who = service.last_modifier or "somebody"
+    reason = f"{who} put all traffic back on stable"
+    done = replace(record, weight=0)
+    ended = _ended(done, service, now, "rolled_back", reason, by=who)
+    tags = own_tags(service.name.service, None, _way_back(record))
+    return replace(ended, write=Write(targets_for(service, service.asked, tags)))
+
+
+def _ended(
+    record: Record,
+    service: ServiceState,
+    now: datetime,
+    outcome: str,
+    reason: str,
+    *,
+    by: str = "",
+    raises: bool = False,
+    verdicts: Mapping[str, Verdict] | None = None,
+) -> Decision:
+    entry = Outcome(outcome, record.candidate, now, cut(reason), by, dict(record.before))
+    done = replace(
+        record,
+        phase=Phase.DONE,
+        ask=None,
+        paused=None,
+        shift=None,
+        stopped=None,
+        gates={},
+        own=(),
+        outcomes=(*record.outcomes, entry)[-OUTCOMES_KEPT:],
+    ).noting(now, outcome.replace("_", " "), reason, by)
+    action = Action.PROMOTE if outcome == "promoted" else Action.NOTE
+    return Decision(
+        action,
+        reason,
+        timedelta(0),
+        done,
+        State.DONE,
+        _write(service, done, raises=raises, new_tag=False),
+        (),
+        verdicts or {},
+    )
+
+
+def ask(
+    record: Record,
+    service: ServiceState,
+    now: datetime,
+    question: Ask,
+    look_again: timedelta,
+    verdicts: Mapping[str, Verdict] | None = None,
+) -> Decision:
+    """Wait for a person, for a named reason; the hold stands still meanwhile."""
+    asking = replace(record, ask=question, stopped=record.stopped or now)
+    asking = asking.noting(now, f"asked: {question.kind.value}", question.reason)
+    return Decision(
+        Action.ASK,
+        question.reason,
+        look_again,
+        asking,
+        State.ASKING,
+        _write(service, asking),
+        (Asked(now, question.kind.value, question.reason, record.stage),),
+        verdicts or {},
+        question.kind.waits_for_ever,
+    )
+
+
+def note(
+    record: Record,
+    service: ServiceState,
+    now: datetime,
+    reason: str,
+    look_again: timedelta,
+    *,
+    events: tuple[Event, ...] = (),
+    transition: str = "",
+    by: str = "",
+    verdicts: Mapping[str, Verdict] | None = None,
+) -> Decision:
+    """Write the record without moving traffic."""
+    noted = record.noting(now, transition, reason, by) if transition else record
+    return Decision(
+        Action.NOTE,
+        reason,
+        look_again,
+        noted,
+        state_of(noted),
+        _write(service, noted),
+        events,
+        verdicts or {},
+    )
+
+
+def taken_over(
+    record: Record,
+    now: datetime,
+    reason: str,
+    look_again: timedelta,
+    verdicts: Mapping[str, Verdict] | None = None,
+) -> Decision:
+    """Write nothing: another hand holds the service."""
+    return Decision(
+        Action.TAKEN_OVER,
+        reason,
+        look_again,
+        record,
+        State.TAKEN_OVER,
+        None,
+        (Message(now, "warning", reason),),
+        verdicts or {},
+        only_a_person=True,
+    )
+
+
+def wait(
+    record: Record,
+    reason: str,
+    look_again: timedelta,
+    *,
+    events: tuple[Event, ...] = (),
+    verdicts: Mapping[str, Verdict] | None = None,
+) -> Decision:
+    """Do nothing now."""
+    only = (record.ask is not None and record.ask.kind.waits_for_ever) or record.paused is not None
+    return Decision(
+        Action.WAIT,
+        reason,
+        look_again,
+        record,
+        state_of(record),
+        None,
+        events,
+        verdicts or {},
+        only,
+    )

@@ -1,0 +1,186 @@
+"""The record: everything a rollout must remember, as it stands in the service's annotation.
+
+Values only; the wire form is in `codec`. Times are aware UTC, percents whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from hashlib import sha256
+
+from controller.gates.tally import Tally
+
+TRANSITIONS_KEPT = 20
+OUTCOMES_KEPT = 10
+REASON_BYTES_MAX = 120
+
+
+class Phase(StrEnum):
+    """Where a rollout is; paused, asking and shifting are facts beside it."""
+
+    STARTING = "starting"  # before the first shift: pre-checks
+    RUNNING = "running"
+    ROLLING_BACK = "rolling_back"
+    DONE = "done"
+
+
+class AskKind(StrEnum):
+    """Why a person is needed."""
+
+    APPROVAL = "approval"
+    UNDECIDED = "undecided"
+    MONITORING_OUT = "monitoring_out"
+    NO_WAY_BACK = "no_way_back"
+    SHIFT_FAILED = "shift_failed"
+    GATE = "gate"  # a gate or check whose on_fail is "ask"
+    NEW_REVISION = "new_revision"
+
+    @property
+    def waits_for_ever(self) -> bool:
+        """Tell whether no answer is given for a person (DESIGN.md §5, invariant 4)."""
+        return self in {AskKind.APPROVAL, AskKind.NO_WAY_BACK}
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A person is waited for, since when and why."""
+
+    kind: AskKind
+    reason: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What a person did: who, when, why."""
+
+    by: str
+    at: datetime
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """A split that was asked for and is not yet known to be in force."""
+
+    at: datetime
+    weight_before: int
+
+
+@dataclass(frozen=True, slots=True)
+class Accumulated:
+    """A gate's evidence of this stage up to `watermark` (a whole minute)."""
+
+    watermark: datetime
+    tally: Tally = Tally()
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One thing that happened, for `history`. by: a person, or "" for the controller."""
+
+    at: datetime
+    what: str
+    reason: str
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a rollout ended: promoted, rolled_back or cancelled."""
+
+    outcome: str
+    candidate: str
+    at: datetime
+    reason: str
+    by: str = ""
+    before: Mapping[str, int] = field(default_factory=dict)  # the way back after promotion
+
+
+@dataclass(frozen=True, slots=True)
+class OwnCount:
+    """Requests of ours in one minute: how many, of one code, with their mean latency."""
+
+    end: datetime
+    revision: str
+    code: int
+    count: int
+    latency_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The durable state of one rollout.
+
+    before: the split before, with LATEST resolved. stage: number of the stage reached (0-based),
+    -1 before the first shift. entered/in_force: when this stage's split was asked for and came
+    into force. uncounted/stopped: time of this stage that does not count as hold: the sum so far,
+    and since when the hold stands still (None: it runs).
+    """
+
+    rollout: str
+    uid: str
+    plan: str
+    digest: str
+    candidate: str
+    stable: str
+    before: Mapping[str, int]
+    started: datetime
+    by: str
+    phase: Phase = Phase.STARTING
+    stage: int = -1
+    weight: int = 0
+    shift: Shift | None = None
+    in_force: datetime | None = None
+    uncounted: timedelta = timedelta(0)
+    stopped: datetime | None = None
+    paused: Act | None = None
+    ask: Ask | None = None
+    approved: tuple[int, ...] = ()
+    extended: bool = False
+    stepped_back: tuple[int, ...] = ()
+    told: tuple[str, ...] = ()  # newer revisions a person was told of
+    gates: Mapping[str, Accumulated] = field(default_factory=dict)
+    own: tuple[OwnCount, ...] = ()
+    verdicts: Mapping[str, str] = field(default_factory=dict)
+    transitions: tuple[Transition, ...] = ()
+    outcomes: tuple[Outcome, ...] = ()
+    served: int = 0  # requests of stages left behind, as far as counted
+    seq: int = 0
+    nonce: str = ""
+    generation: int = 0
+    at: datetime | None = None
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """Return this rollout's own outcome once it is done."""
+        return self.outcomes[-1] if self.phase is Phase.DONE and self.outcomes else None
+
+    def noting(self, at: datetime, what: str, reason: str, by: str = "") -> Record:
+        """Return the record with one more transition; old ones fall off the end."""
+        entry = Transition(at, what, cut(reason), by)
+        return replace(self, transitions=(*self.transitions, entry)[-TRANSITIONS_KEPT:])
+
+
+def cut(reason: str) -> str:
+    """Cut a reason to 120 bytes of UTF-8, never inside a character."""
+    data = reason.encode()
+    if len(data) <= REASON_BYTES_MAX:
+        return reason
+    return data[: REASON_BYTES_MAX - 3].decode(errors="ignore") + "…"
+
+
+def stamp(record: Record, generation: int, now: datetime) -> Record:
+    """Return the record as it will be written: next sequence number, its nonce, what it is over.
+
+    The nonce is derived, not drawn, so that the engine stays a function: it differs between two
+    writers that decided at different instants, and two that decided the same at the same instant
+    wrote the same thing.
+    """
+    seq = record.seq + 1
+    text = f"{record.rollout}/{seq}/{generation}/{now.timestamp():.6f}"
+    nonce = sha256(text.encode()).hexdigest()[:12]
+    return replace(record, seq=seq, nonce=nonce, generation=generation, at=now)
