@@ -55,7 +55,7 @@ clean: ## remove the environment and everything built
 	@test -n '$(PYTHON)' || { echo 'rollout needs Python 3.11 or newer; none was found. Install it' \
 		'or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11'; exit 1; }
 	@echo 'setting up .venv with $(PYTHON) and $(if $(UV),uv,pip) (once)'
-	@$(if $(UV),uv venv -q --allow-existing --python $(PYTHON) .venv,$(PYTHON) -m venv .venv) || { \
+	@$(if $(UV),uv venv -q --allow-existing --python "$(PYTHON)" .venv,"$(PYTHON)" -m venv .venv) || { \
 		rm -rf .venv; echo 'No virtual environment could be made. On Debian and Ubuntu the module is a' \
 		'package of its own: sudo apt install python3-venv'; exit 1; }
 
