@@ -1,0 +1,137 @@
+"""Events as sentences, and what a terminal can show of them. Shared by the plain and live views.
+
+Pure: nothing is printed here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import IO, assert_never
+
+from controller.engine.events import (
+    Asked,
+    Decided,
+    Event,
+    Finished,
+    Judged,
+    Message,
+    Observed,
+    Shifted,
+    Started,
+)
+from controller.engine.split import split_text
+from controller.engine.wording import minutes_shown
+from controller.gates.verdict import word
+from controller.gates.wording import count_text
+
+OUTCOMES: Mapping[str, str] = {
+    "promoted": "promoted",
+    "rolled_back": "rolled back",
+    "cancelled": "cancelled",
+    "waiting": "waiting for a person",
+    "in_progress": "still in progress",
+    "taken_over": "taken over",
+    "nothing_to_do": "nothing to do",
+    "error": "error",
+}
+"""Outcome on the wire → as people read it."""
+
+_ASCII = str.maketrans(
+    {
+        "→": "->", "–": "-", "—": "-", "…": "...", "×": "x", "≥": ">=", "≤": "<=", "’": "'",
+        "━": "#", "─": "-", "✓": "ok", "✗": "X", "●": "*", "○": ".", "\u00a0": " ",
+    }
+)  # fmt: skip
+
+
+def lines(event: Event) -> tuple[str, ...]:
+    """Return an event as lines for people, without its time; () where it says nothing new."""
+    match event:
+        case Started():
+            return _started(event)
+        case Observed() | Decided():
+            return ()
+        case Judged(_, gate, verdict):
+            return (f"gate {gate}: {word(verdict)}, {verdict.reason}",)
+        case Shifted(_, split, in_force, reason):
+            if in_force:
+                return (f"in force: {split_text(split)}",)
+            return (f"shift to {split_text(split)}, because {reason}",)
+        case Asked(_, kind, reason):
+            return (f"a person is needed ({kind.replace('_', ' ')}): {reason}",)
+        case Message(_, level, text):
+            return ({"warning": "warning: ", "shout": "!!! "}.get(level, "") + text,)
+        case Finished():
+            return result(event)
+        case _ as never:
+            assert_never(never)
+
+
+def _started(event: Started) -> tuple[str, ...]:
+    verb = "goes on with" if event.attached else "starts"
+    way = " → ".join(
+        f"{weight}%" + (f" for {minutes_shown(hold)}" if hold else "")
+        for weight, hold in event.stages
+    )
+    changed = tuple(f"  changed: {line}" for line in event.changed)
+    return (
+        f"rollout {event.rollout} {verb} on {event.service}: candidate {event.candidate}, "
+        f"stable {event.stable}",
+        f"  stages: {way}",
+        *changed,
+    )
+
+
+def result(event: Finished) -> tuple[str, ...]:
+    """Return the end as lines: one clear sentence, then the split and what to type now."""
+    told = [f"{sentence(event.outcome, event.reason)}{_figures(event)}"]
+    if event.split:
+        told.append(f"traffic: {split_text(event.split)}")
+    told += [f"next: {command}" for command in event.next]
+    return tuple(told)
+
+
+def sentence(outcome: str, reason: str) -> str:
+    """Return an outcome with its reason: "rolled back at 10%: error-rate 4.1% of …"."""
+    ended = OUTCOMES.get(outcome, outcome)
+    if not reason or reason == ended:
+        return ended
+    return f"{ended} {reason}" if reason.startswith("at ") else f"{ended}: {reason}"
+
+
+def _figures(event: Finished) -> str:
+    took = f"took {minutes_shown(event.took)}" if event.took is not None else ""
+    served = (
+        f"the candidate served {count_text(event.served)} "
+        f"{'request' if event.served == 1 else 'requests'}"
+        if event.served is not None
+        else ""
+    )
+    told = ", ".join(part for part in (took, served) if part)
+    return f" ({told})" if told else ""
+
+
+def stamp(at: datetime) -> str:
+    """Return a time as it stands before a line: "2026-01-05 09:00:00Z"."""
+    return f"{at:%Y-%m-%d %H:%M:%S}Z"
+
+
+def fitting(text: str, stream: IO[str]) -> str:
+    """Return text as the stream can encode it: ASCII for what it cannot, never an error."""
+    encoding = stream.encoding or "utf-8"
+    try:
+        text.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        plain = text.translate(_ASCII)
+        return plain.encode("ascii", "backslashreplace").decode("ascii")
+    return text
+
+
+def write(stream: IO[str], line: str) -> None:
+    """Write one line now. A reader that went away is no error: the rollout goes on without it."""
+    try:
+        stream.write(fitting(line, stream) + "\n")
+        stream.flush()
+    except (BrokenPipeError, ValueError):
+        return
