@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import assert_never
 
 from controller.engine import moves
 from controller.engine.decision import Decision
@@ -51,10 +50,13 @@ def decide(plan: Plan, record: Record, observation: Observation, now: datetime) 
             return moves.wait(record, f"Cloud Run does not answer: {why}", NO_ANSWER)
         case Gone(why):
             return moves.taken_over(record, now, f"the service is gone: {why}", NO_ANSWER)
-        case Seen(seen):
-            service = seen
-        case _ as never:
-            assert_never(never)
+        case Seen(service):
+            return _decide_seen(plan, record, observation, service, now)
+
+
+def _decide_seen(
+    plan: Plan, record: Record, observation: Observation, service: ServiceState, now: datetime
+) -> Decision:
     if record.phase is Phase.DONE:
         return moves.wait(record, "done", timedelta(0))
     if service.uid != record.uid:

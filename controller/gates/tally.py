@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, assert_never
+from typing import Any
 
 from controller.gates.evidence import (
     Buckets,
@@ -134,18 +134,20 @@ def from_json(value: Any) -> Tally:
 
 def _side_to_json(side: Side) -> list[Any]:
     plain = [side.minutes, side.total, side.hits, side.weighted.hex()]
-    match side.buckets:
-        case None:
-            return plain
-        case Exponential(scale, growth, finite):
-            layout: list[Any] = [scale.hex(), growth.hex(), finite]
-        case Explicit(bounds):
-            layout = [[bound.hex() for bound in bounds]]
-        case _ as never:
-            assert_never(never)
+    if side.buckets is None:
+        return plain
+    layout = _layout(side.buckets)
     first = min(side.counts, default=0)
     dense = [side.counts.get(i, 0) for i in range(first, max(side.counts, default=0) + 1)]
     return [*plain, layout, first, dense]
+
+
+def _layout(buckets: Buckets) -> list[Any]:
+    match buckets:
+        case Exponential(scale, growth, finite):
+            return [scale.hex(), growth.hex(), finite]
+        case Explicit(bounds):
+            return [[bound.hex() for bound in bounds]]
 
 
 def _side_from_json(value: Any) -> Side:

@@ -1,0 +1,260 @@
+"""What a person does to a rollout: pure, each gives a decision to write or a refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from controller.engine import moves
+from controller.engine.decision import Action, Decision, Refusal, State, Write
+from controller.engine.events import Shifted
+from controller.engine.observation import RevisionState, ServiceState
+from controller.engine.record import Act, AskKind, Phase, Record, Shift
+from controller.engine.split import TAG_OLD, split_text, targets_for
+from controller.plan.model import Plan
+
+_OVER = Refusal("the rollout is over", "`rollout history` tells how it ended")
+
+
+def approve(
+    plan: Plan,
+    record: Record,
+    service: ServiceState,
+    now: datetime,
+    by: str,
+    reason: str = "",
+    stage: int | None = None,
+) -> Decision | Refusal:
+    """Answer what the rollout asks with yes. stage: 1-based, the one the approval is meant for."""
+    if record.phase in (Phase.DONE, Phase.ROLLING_BACK):
+        return _OVER
+    following = record.stage + 1
+    if stage is not None and stage != following + 1:
+        return Refusal(
+            f"the rollout has moved on: stage {following + 1} is next, not {stage}",
+            "look with `rollout status`, then approve again",
+        )
+    if record.ask is None:
+        later = plan.stages[following].approval if following < len(plan.stages) else False
+        if not later:
+            return Refusal("the rollout asks for nothing", "`rollout status` shows where it is")
+    asked = record.ask.kind if record.ask else AskKind.APPROVAL
+    if asked is AskKind.NO_WAY_BACK:
+        return Refusal("there is no way back", "`promote`, `cancel` or `rollback --to-revision`")
+    if asked is AskKind.NEW_REVISION:
+        go_on = replace(record, ask=None)
+        return moves.note(
+            go_on, service, now, reason or "goes on", moves.SOON, transition="approved", by=by
+        )
+    yes = replace(record, approved=(*record.approved, following))
+    text = reason or (record.ask.reason if record.ask else f"stage {following + 1}")
+    return moves.note(yes, service, now, text, moves.SOON, transition="approved", by=by)
+
+
+def reject(
+    plan: Plan,
+    record: Record,
+    service: ServiceState,
+    now: datetime,
+    by: str,
+    reason: str = "",
+    stage: int | None = None,
+) -> Decision | Refusal:
+    """Answer with no: the rollout rolls back."""
+    if record.ask is None:
+        return Refusal("the rollout asks for nothing", "`rollout rollback` puts all on stable")
+    if stage is not None and stage != record.stage + 2:
+        return Refusal(f"the rollout has moved on: stage {record.stage + 2} is next, not {stage}")
+    del plan
+    return moves.roll_back(record, service, now, f"rejected by {by}: {reason}".rstrip(": "), by=by)
+
+
+def pause(
+    plan: Plan, record: Record, service: ServiceState, now: datetime, by: str, reason: str = ""
+) -> Decision | Refusal:
+    """Let the hold stand still; gates and checks go on being judged, a fail still rolls back."""
+    del plan
+    if record.phase in (Phase.DONE, Phase.ROLLING_BACK):
+        return _OVER
+    if record.paused is not None:
+        return Refusal(f"{record.paused.by} paused it already", "`rollout resume` lets it go on")
+    still = replace(record, paused=Act(by, now, reason), stopped=record.stopped or now)
+    return moves.note(still, service, now, reason, moves.SOON, transition="paused", by=by)
+
+
+def resume(
+    plan: Plan, record: Record, service: ServiceState, now: datetime, by: str, reason: str = ""
+) -> Decision | Refusal:
+    """Let a paused rollout go on, or take back the service from another hand."""
+    del plan
+    if record.phase in (Phase.DONE, Phase.ROLLING_BACK):
+        return _OVER
+    taken = service.asked != moves.expected_split(record)
+    if record.paused is None and not taken:
+        return Refusal("the rollout is not paused", "`rollout status` shows what it waits for")
+    going = replace(record, paused=None, shift=Shift(now, record.weight) if taken else record.shift)
+    split = moves.expected_split(record)
+    text = reason or (f"put back to {split_text(split)}" if taken else "")
+    return moves.note(going, service, now, text, moves.SOON, transition="resumed", by=by)
+
+
+def advance(
+    plan: Plan, record: Record, service: ServiceState, now: datetime, by: str, reason: str = ""
+) -> Decision | Refusal:
+    """Go to the next stage now; whoever calls has named the gates that this skips."""
+    refused = _not_movable(record, service)
+    if refused is not None:
+        return refused
+    following = record.stage + 1
+    if following >= len(plan.stages):
+        return promote_now(plan, record, service, now, by, reason)
+    text = f"advanced by {by}: {reason}".rstrip(": ")
+    ready = replace(record, paused=None)
+    return moves.enter_stage(plan, ready, service, following, now, text)
+
+
+def promote_now(
+    plan: Plan, record: Record, service: ServiceState, now: datetime, by: str, reason: str = ""
+) -> Decision | Refusal:
+    """Give the candidate everything and finish."""
+    refused = _not_movable(record, service)
+    if refused is not None:
+        return refused
+    text = f"promoted by {by}: {reason}".rstrip(": ")
+    return moves.promote(plan, replace(record, paused=None), service, now, text, by)
+
+
+def cancel_now(
+    plan: Plan, record: Record, service: ServiceState, now: datetime, by: str, reason: str = ""
+) -> Decision | Refusal:
+    """End the rollout; the traffic stays as it is."""
+    del plan
+    if record.phase in (Phase.DONE, Phase.ROLLING_BACK):
+        return _OVER
+    text = f"cancelled by {by}: {reason}".rstrip(": ")
+    return moves.cancel(record, service, now, text, by)
+
+
+def _not_movable(record: Record, service: ServiceState) -> Refusal | None:
+    if record.phase in (Phase.DONE, Phase.ROLLING_BACK):
+        return _OVER
+    if service.asked != moves.expected_split(record):
+        return Refusal(
+            f"somebody changed the traffic to {split_text(service.asked)}",
+            "`rollout resume` takes it back, `rollout rollback` puts all on stable",
+        )
+    return None
+
+
+# Rolling back by hand -------------------------------------------------------------------------
+
+
+def roll_back_now(
+    record: Record | None,
+    service: ServiceState,
+    revisions: Sequence[RevisionState],
+    now: datetime,
+    by: str,
+    reason: str = "",
+    to_stage: int | None = None,
+    to_revision: str | None = None,
+    plan: Plan | None = None,
+) -> Decision | Refusal:
+    """Put traffic back: the active rollout to stable, after promotion to the revision before.
+
+    to_stage: 1-based, an earlier stage of the running rollout (needs `plan`). to_revision: all to
+    this one. Works without a record: then the revision tagged rollout-old, or with exactly two
+    serving the older one (`revisions` newest first); else refused with the line to paste.
+    """
+    text = f"rolled back by {by}: {reason}".rstrip(": ")
+    if record is not None and record.uid != service.uid:
+        record = None
+    active = record is not None and record.phase is not Phase.DONE
+    if to_stage is not None:
+        return _to_stage(record, service, now, to_stage, plan, text)
+    if to_revision is not None:
+        return _to_split(record, service, now, {to_revision: 100}, text, by)
+    if active:
+        assert record is not None
+        if record.phase is Phase.ROLLING_BACK:
+            return moves.roll_back(record, service, now, text, by=by)
+        return moves.roll_back(replace(record, paused=None), service, now, text, by=by)
+    last = record.outcomes[-1] if record and record.outcomes else None
+    if record and last and last.outcome != "rolled_back" and last.before:
+        if service.asked == dict(last.before):
+            return Refusal(f"all traffic is on {split_text(last.before)} already", exit_code=0)
+        return _to_split(record, service, now, last.before, text, by)
+    if last and last.outcome == "rolled_back":
+        return Refusal(f"rolled back already: traffic is {split_text(service.asked)}", exit_code=0)
+    return _without_record(service, revisions, now, text, by)
+
+
+def _to_stage(
+    record: Record | None,
+    service: ServiceState,
+    now: datetime,
+    to_stage: int,
+    plan: Plan | None,
+    text: str,
+) -> Decision | Refusal:
+    if record is None or plan is None or record.phase is not Phase.RUNNING:
+        return Refusal("no rollout is running, so there is no stage to go back to")
+    if not 1 <= to_stage <= record.stage:
+        return Refusal(f"stage {to_stage} is not before stage {record.stage + 1}")
+    return moves.enter_stage(plan, record, service, to_stage - 1, now, text)
+
+
+def _without_record(
+    service: ServiceState, revisions: Sequence[RevisionState], now: datetime, text: str, by: str
+) -> Decision | Refusal:
+    tagged = next((t.revision for t in service.targets if t.tag == TAG_OLD and t.revision), None)
+    if tagged is not None and service.asked != {tagged: 100}:
+        return _to_split(None, service, now, {tagged: 100}, text, by)
+    serving = [r.name for r in revisions if r.name in service.asked]
+    if len(serving) == 2 and len(service.asked) == 2:
+        return _to_split(None, service, now, {serving[1]: 100}, text, by)
+    ready = [r.name for r in revisions if r.ready]
+    return Refusal(
+        f"no record tells what stable is; traffic is {split_text(service.asked)}",
+        "ready revisions: " + ", ".join(ready[:5]) + "; name one: "
+        f"rollout rollback {service.name.service} --to-revision {ready[-1] if ready else 'REV'}",
+    )
+
+
+def _to_split(
+    record: Record | None,
+    service: ServiceState,
+    now: datetime,
+    split: Mapping[str, int],
+    reason: str,
+    by: str,
+) -> Decision:
+    """Ask for a split outright; a record, if there is one, ends as rolled back with it."""
+    if record is not None:
+        ended = moves.ended_by_hand(record, service, now)
+        last = replace(ended.record.outcomes[-1], reason=reason, by=by, before={})
+        kept = replace(ended.record, outcomes=(*ended.record.outcomes[:-1], last))
+        kept = kept.noting(now, "roll back", reason, by)
+    else:
+        kept = Record(
+            rollout="by-hand",
+            uid=service.uid,
+            plan="{}",
+            digest="",
+            candidate=max(service.asked, key=lambda name: service.asked[name], default=""),
+            stable=next(iter(split)),
+            before=dict(split),
+            started=now,
+            by=by,
+            phase=Phase.DONE,
+        ).noting(now, "roll back", reason, by)
+    return Decision(
+        Action.ROLL_BACK,
+        reason,
+        timedelta(seconds=10),
+        kept,
+        State.ROLLING_BACK,
+        Write(targets_for(service, split, {})),
+        (Shifted(now, dict(split), in_force=False, reason=reason),),
+    )

@@ -1,0 +1,244 @@
+"""How a rollout begins, or why it cannot. Pure, like every decision."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from difflib import get_close_matches
+
+from controller.engine import moves
+from controller.engine.decision import Action, Decision, Refusal, State, Write
+from controller.engine.events import Started
+from controller.engine.observation import RevisionState, ServiceState
+from controller.engine.record import Phase, Record, Shift
+from controller.engine.split import TAG_NEW, own_tags, shares, split_text, tags_fit, targets_for
+from controller.plan.compact import digest, differences, from_json, to_json
+from controller.plan.model import Plan
+
+ROLLED_BACK_BEFORE = 3  # the exit code for a candidate that was rolled back (DESIGN.md §6)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What somebody wants to roll out. rollout: a fresh id. by: the person or account."""
+
+    plan: Plan
+    by: str
+    rollout: str
+    again: bool = False
+    replace: bool = False
+    replan: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Attach:
+    """The rollout that is wanted runs already: go on with it. decision: what --replan writes."""
+
+    record: Record
+    plan: Plan
+    decision: Decision | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """There is nothing to do: the candidate was promoted and serves everything."""
+
+    reason: str
+
+
+Beginning = Decision | Attach | Nothing | Refusal
+
+
+def choose_candidate(
+    plan: Plan, service: ServiceState, revisions: Sequence[RevisionState]
+) -> str | Refusal:
+    """Return the revision that the plan's `candidate` means."""
+    wanted = plan.candidate
+    if wanted.tag is not None:
+        named = next((t for t in service.targets if t.tag == wanted.tag), None)
+        if named is None:
+            tags = ", ".join(sorted({t.tag for t in service.targets if t.tag})) or "none"
+            return Refusal(f"no revision has the tag {wanted.tag!r}", f"tags there are: {tags}")
+        return named.revision or service.latest_ready or ""
+    if wanted.revision is not None:
+        names = [revision.name for revision in revisions]
+        if revisions and wanted.revision not in names:
+            near = get_close_matches(wanted.revision, names, 3, 0.5) or names[:3]
+            return Refusal(
+                f"the revision {wanted.revision} does not exist",
+                f"nearest: {', '.join(near)}" if near else "",
+            )
+        return wanted.revision
+    if service.latest_ready is None:
+        return Refusal("no revision of the service is ready", "deploy one with --no-traffic")
+    return service.latest_ready
+
+
+def begin(
+    wish: Wish,
+    service: ServiceState,
+    candidate: RevisionState,
+    stable: RevisionState | None,
+    record: Record | None,
+    now: datetime,
+) -> Beginning:
+    """Decide how the rollout of `candidate` begins; the first write moves no traffic."""
+    if record is not None and record.uid == service.uid:
+        if record.phase is not Phase.DONE:
+            return _beside(wish, service, candidate, record, now)
+        earlier = _earlier(wish, service, candidate, record)
+        if earlier is not None:
+            return earlier
+    elif record is None and any(target.tag == TAG_NEW for target in service.targets):
+        return Refusal(
+            f"the service carries our tag {TAG_NEW} but no record: somebody deleted it",
+            "`rollout rollback` puts all traffic on stable; remove the tag to start anew",
+            6,
+        )
+    return _anew(wish, service, candidate, stable, record, now)
+
+
+def _beside(
+    wish: Wish, service: ServiceState, candidate: RevisionState, record: Record, now: datetime
+) -> Beginning:
+    """A rollout is under way: the same one is attached to, another one refused."""
+    if record.candidate != candidate.name:
+        if wish.replace:
+            reason = f"replaced by {candidate.name}, by {wish.by}"
+            return moves.roll_back(record, service, now, reason, by=wish.by)
+        return Refusal(
+            f"a rollout of {record.candidate} is under way; {candidate.name} is wanted",
+            "wait for it, or `apply --replace` rolls it back and starts this one",
+        )
+    running = from_json(record.plan)
+    if digest(wish.plan) == record.digest:
+        return Attach(record, running)
+    changes = differences(running, wish.plan)
+    if not wish.replan:
+        listed = "\n".join(f"  {line}" for line in changes)
+        return Refusal(
+            f"the plan changed since this rollout began:\n{listed}",
+            "`apply --replan` takes the change for the stages not yet reached",
+        )
+    reached = record.stage + 1
+    if wish.plan.stages[:reached] != running.stages[:reached]:
+        return Refusal("the change touches a stage already reached", "only later stages can change")
+    replanned = replace(record, plan=to_json(wish.plan), digest=digest(wish.plan))
+    text = "; ".join(changes)
+    decision = moves.note(
+        replanned, service, now, text, moves.SOON, transition="replanned", by=wish.by
+    )
+    return Attach(replanned, wish.plan, decision)
+
+
+def _earlier(
+    wish: Wish, service: ServiceState, candidate: RevisionState, record: Record
+) -> Nothing | Refusal | None:
+    """What an earlier, ended rollout says of this candidate."""
+    last = next((o for o in reversed(record.outcomes) if o.candidate == candidate.name), None)
+    if last is None or wish.again:
+        return None
+    if last.outcome == "promoted" and service.asked == {candidate.name: 100}:
+        return Nothing(f"{candidate.name} was promoted and serves everything")
+    if last.outcome == "rolled_back":
+        return Refusal(
+            f"{candidate.name} was rolled back before: {last.reason}",
+            "deploy a new revision, or `apply --again`",
+            ROLLED_BACK_BEFORE,
+        )
+    return None
+
+
+def _anew(
+    wish: Wish,
+    service: ServiceState,
+    candidate: RevisionState,
+    stable: RevisionState | None,
+    record: Record | None,
+    now: datetime,
+) -> Beginning:
+    refused = _cannot_start(wish.plan, service, candidate, stable)
+    if refused is not None:
+        return refused
+    before = service.asked
+    main = max(sorted(n for n in before if n != candidate.name), key=lambda name: before[name])
+    fresh = Record(
+        rollout=wish.rollout,
+        uid=service.uid,
+        plan=to_json(wish.plan),
+        digest=digest(wish.plan),
+        candidate=candidate.name,
+        stable=main,
+        before=shares(before, candidate.name, 0),
+        started=now,
+        by=wish.by,
+        shift=Shift(now, 0),
+        outcomes=record.outcomes if record else (),
+        seq=record.seq if record else 0,
+    ).noting(now, "started", f"{candidate.name} beside {split_text(before)}", wish.by)
+    tags = own_tags(service.name.service, candidate.name, main)
+    started = Started(
+        now,
+        wish.rollout,
+        service.name.service,
+        candidate.name,
+        main,
+        tuple((stage.weight, stage.hold) for stage in wish.plan.stages),
+        attached=False,
+        changed=what_changed(candidate, stable),
+    )
+    return Decision(
+        Action.START,
+        "record written, no traffic moved",
+        timedelta(seconds=10),
+        fresh,
+        State.STARTING,
+        Write(targets_for(service, fresh.before, tags)),
+        (started,),
+    )
+
+
+def _cannot_start(
+    plan: Plan, service: ServiceState, candidate: RevisionState, stable: RevisionState | None
+) -> Refusal | None:
+    before = service.asked
+    if before == {candidate.name: 100}:
+        return Refusal(
+            f"{candidate.name} serves everything already and was never rolled out",
+            "deploy with --no-traffic, or name another revision with --revision",
+        )
+    if not before:
+        return Refusal("no revision serves: there is nothing to compare with or go back to")
+    if candidate.ready is False:
+        return Refusal(f"the candidate {candidate.name} is not ready: {candidate.why}")
+    if stable is None or stable.ready is False:
+        why = stable.why if stable else "it does not exist"
+        return Refusal(f"there is no way back: stable is not ready: {why}")
+    if before.get(candidate.name, 0) > plan.stages[0].weight:
+        share = before[candidate.name]
+        return Refusal(
+            f"the candidate serves {share}% already, the plan begins with {plan.stages[0].weight}%",
+            "put it back first: `rollout rollback --to-revision` the stable one",
+        )
+    grave = [fact for fact in service.unusual if fact.startswith(("several regions", "Cloud Fun"))]
+    if grave:
+        return Refusal(f"this service cannot be rolled out: {grave[0]}")
+    urls = [ref for ref in ("candidate.url", "stable.url") if plan.needs(ref)]
+    if urls and not tags_fit(service.name.service):
+        return Refusal(
+            f"the checks need {' and '.join(urls)}, but the service's name is too long for a tag",
+            "tag and service name together may have 46 characters; take the URLs out of the checks",
+        )
+    return None
+
+
+def what_changed(candidate: RevisionState, stable: RevisionState | None) -> tuple[str, ...]:
+    """Return what differs between the two revisions, a line each ("image: a → b")."""
+    old = stable.facts if stable else {}
+    names = sorted({*candidate.facts, *old})
+    return tuple(
+        f"{name}: {old.get(name, '-')} → {candidate.facts.get(name, '-')}"
+        for name in names
+        if old.get(name) != candidate.facts.get(name)
+    )
