@@ -1,0 +1,122 @@
+"""Google's clients, made for Google, for another endpoint, or for a channel that is handed in.
+
+Importing this module costs half a second: wiring does so only when a command needs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import google.auth
+import google.auth.transport.requests
+import grpc
+import requests
+from google.api_core.gapic_v1.client_info import ClientInfo
+from google.auth import exceptions as auth
+from google.cloud.monitoring_v3 import MetricServiceClient
+from google.cloud.monitoring_v3.services.metric_service.transports import (
+    MetricServiceGrpcTransport,
+)
+from google.cloud.run_v2 import RevisionsClient, ServicesClient
+from google.cloud.run_v2.services.revisions.transports import RevisionsGrpcTransport
+from google.cloud.run_v2.services.services.transports import ServicesGrpcTransport
+from google.oauth2 import id_token
+
+from controller.cloud.target import Endpoint
+from controller.cloud.translate import translating
+
+SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
+
+
+@dataclass(frozen=True, slots=True)
+class RunClients:
+    """What `CloudRun` is made of. base_url: region → origin of the v1 API there."""
+
+    services: ServicesClient
+    revisions: RevisionsClient
+    session: requests.Session
+    base_url: Callable[[str], str]
+
+
+def run_clients(endpoint: Endpoint | None, user_agent: str) -> RunClients:
+    """Return clients of Cloud Run; raises Denied where there are no credentials."""
+    if endpoint is not None and endpoint.plaintext:
+        session = requests.Session()
+        session.trust_env = False
+        return run_clients_on(_plain_channel(endpoint), session, endpoint.url, user_agent)
+    credentials = _credentials()
+    host = endpoint.host if endpoint else "run.googleapis.com"
+    info = ClientInfo(user_agent=user_agent)
+    return RunClients(
+        ServicesClient(
+            transport=ServicesGrpcTransport(host=host, credentials=credentials, client_info=info)
+        ),
+        RevisionsClient(
+            transport=RevisionsGrpcTransport(host=host, credentials=credentials, client_info=info)
+        ),
+        google.auth.transport.requests.AuthorizedSession(credentials),
+        _base_url(endpoint),
+    )
+
+
+def run_clients_on(
+    channel: grpc.Channel, session: requests.Session, base_url: str, user_agent: str
+) -> RunClients:
+    """Return clients of Cloud Run on a channel and a session that are there already."""
+    info = ClientInfo(user_agent=user_agent)
+    return RunClients(
+        ServicesClient(transport=ServicesGrpcTransport(channel=channel, client_info=info)),
+        RevisionsClient(transport=RevisionsGrpcTransport(channel=channel, client_info=info)),
+        session,
+        lambda _region: base_url,
+    )
+
+
+def metric_client(endpoint: Endpoint | None, user_agent: str) -> MetricServiceClient:
+    """Return a client of Cloud Monitoring; raises Denied where there are no credentials."""
+    if endpoint is not None and endpoint.plaintext:
+        return metric_client_on(_plain_channel(endpoint), user_agent)
+    transport = MetricServiceGrpcTransport(
+        host=endpoint.host if endpoint else "monitoring.googleapis.com",
+        credentials=_credentials(),
+        client_info=ClientInfo(user_agent=user_agent),
+    )
+    return MetricServiceClient(transport=transport)
+
+
+def metric_client_on(channel: grpc.Channel, user_agent: str) -> MetricServiceClient:
+    """Return a client of Cloud Monitoring on a channel that is there already."""
+    info = ClientInfo(user_agent=user_agent)
+    return MetricServiceClient(
+        transport=MetricServiceGrpcTransport(channel=channel, client_info=info)
+    )
+
+
+def id_token_for(audience: str) -> str | None:
+    """Return an ID token of the ambient service account, None where there is none.
+
+    People's own credentials have none for an audience of our choice.
+    """
+    try:
+        token: str = id_token.fetch_id_token(google.auth.transport.requests.Request(), audience)
+    except auth.GoogleAuthError:
+        return None
+    return token
+
+
+def _credentials() -> Any:
+    with translating():
+        credentials, _project = google.auth.default(scopes=SCOPES)
+    return credentials
+
+
+def _base_url(endpoint: Endpoint | None) -> Callable[[str], str]:
+    if endpoint is not None:
+        return lambda _region: endpoint.url
+    return lambda region: f"https://{region}-run.googleapis.com"
+
+
+def _plain_channel(endpoint: Endpoint) -> grpc.Channel:
+    return grpc.insecure_channel(endpoint.host, options=[("grpc.enable_http_proxy", 0)])

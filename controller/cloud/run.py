@@ -1,0 +1,196 @@
+"""Cloud Run behind the `TrafficRouter` port: reads by Admin API v2, the one guarded write by v1.
+
+v2's UpdateService was seen to ignore its etag; v1's replaceService documents and enforces
+metadata.resourceVersion (409 ABORTED), hence the two APIs. Nothing is
+retried: ticks are the retries.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+import requests
+from google.cloud import run_v2
+
+from controller.cloud import v1, v2
+from controller.cloud.translate import from_http, translating
+from controller.cloud.v1 import RECORD_KEY
+from controller.engine.observation import RevisionState, ServiceName, ServiceState
+from controller.ports import Change, Clock, Conflict, Missing, PortError, Unavailable
+
+__all__ = ["RECORD_KEY", "VOID_AFTER", "CloudRun"]
+
+READ_SECONDS = 10.0
+WRITE_SECONDS = 15.0
+VOID_AFTER = timedelta(seconds=60)
+"""A decision that raises the candidate's weight is too old to be written after this."""
+
+
+class CloudRun:
+    """Services of any project and region.
+
+    session: sends the v1 calls; it must not retry. base_url: region → "https://HOST" of the v1 API
+    there. user_agent: of the v1 calls; the clients carry their own.
+    """
+
+    def __init__(
+        self,
+        services: run_v2.ServicesClient,
+        revisions: run_v2.RevisionsClient,
+        session: requests.Session,
+        base_url: Callable[[str], str],
+        clock: Clock,
+        *,
+        user_agent: str = "rollout",
+    ) -> None:
+        self._services = services
+        self._revisions = revisions
+        self._session = session
+        self._base_url = base_url
+        self._clock = clock
+        self._headers = {"User-Agent": user_agent, "Accept": "application/json"}
+        self._last_fresh: tuple[ServiceState, v1.Json] | None = None
+
+    def observe(self, name: ServiceName) -> ServiceState:
+        """Read a service (v2 GetService)."""
+        try:
+            with translating():
+                service = self._services.get_service(
+                    name=_path(name), retry=None, timeout=READ_SECONDS
+                )
+        except Missing as error:
+            raise self._service_missing(name, error) from error
+        return v2.service_state(name, type(service).pb(service))
+
+    def fresh(self, name: ServiceName) -> ServiceState:
+        """Read a service (v1 GET); a `write` that expects this very state reads no more."""
+        state, body = self._read(name)
+        self._last_fresh = (state, body)
+        return state
+
+    def services(self, project: str, region: str) -> tuple[str, ...]:
+        """Return the names of the region's services, sorted."""
+        parent = f"projects/{project}/locations/{region}"
+        with translating():
+            pager = self._services.list_services(parent=parent, retry=None, timeout=READ_SECONDS)
+            found = [v2.short(one.name) for page in pager.pages for one in page.services]
+        return tuple(sorted(name for name in found if name))
+
+    def revision(self, name: ServiceName, revision: str) -> RevisionState:
+        """Read one revision (v2 GetRevision)."""
+        path = f"{_path(name)}/revisions/{revision}"
+        try:
+            with translating():
+                found = self._revisions.get_revision(name=path, retry=None, timeout=READ_SECONDS)
+        except Missing as error:
+            raise self._revision_missing(name, revision, error) from error
+        return v2.revision_state(type(found).pb(found))
+
+    def revisions(self, name: ServiceName) -> tuple[RevisionState, ...]:
+        """Return every revision of the service, newest first (the API promises no order)."""
+        with translating():
+            pager = self._revisions.list_revisions(
+                parent=_path(name), retry=None, timeout=READ_SECONDS
+            )
+            pages = [type(page).pb(page) for page in pager.pages]
+        found = [v2.revision_state(one) for page in pages for one in page.revisions]
+        return tuple(sorted(found, key=_age, reverse=True))
+
+    def write(self, expected: ServiceState, change: Change, decided_at: datetime) -> ServiceState:
+        """Write traffic and record in one PUT if the service is still what was observed."""
+        name = expected.name
+        state, body = self._expected_now(expected)
+        _check_unchanged(expected, state)
+        self._check_not_void(change, decided_at)
+        self._call("PUT", name, v1.changed(body, change))
+        written, _ = self._read(name)
+        ours = written.record_text == change.record_text
+        if not ours or v1.split_of(written.targets) != v1.split_of(change.targets):
+            raise Conflict(f"{name.service} was written by {_who(written)} right after our write")
+        return written
+
+    def _expected_now(self, expected: ServiceState) -> tuple[ServiceState, v1.Json]:
+        last, self._last_fresh = self._last_fresh, None
+        if last is not None and last[0] is expected:
+            return last
+        return self._read(expected.name)
+
+    def _check_not_void(self, change: Change, decided_at: datetime) -> None:
+        age = self._clock.now() - decided_at
+        if change.raises and age > VOID_AFTER:
+            raise Conflict(
+                f"the decision is void: it was made {age.total_seconds():.0f} s ago and would "
+                "raise the candidate's weight"
+            )
+
+    def _read(self, name: ServiceName) -> tuple[ServiceState, v1.Json]:
+        try:
+            body = self._call("GET", name)
+        except Missing as error:
+            raise self._service_missing(name, error) from error
+        try:
+            return v1.service_state(name, body), body
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise Unavailable(f"the answer for {name.service} was not a service") from error
+
+    def _call(self, method: str, name: ServiceName, body: v1.Json | None = None) -> v1.Json:
+        with translating():
+            answer = self._session.request(
+                method,
+                self._base_url(name.region).rstrip("/") + v1.path_of(name),
+                json=body,
+                headers=self._headers,
+                timeout=READ_SECONDS if body is None else WRITE_SECONDS,
+                allow_redirects=False,
+            )
+            if not 200 <= answer.status_code < 300:
+                raise from_http(answer.status_code, answer.text)
+            parsed: Any = answer.json()
+        if not isinstance(parsed, dict):
+            raise Unavailable(f"the answer for {name.service} was not a JSON object")
+        return parsed
+
+    def _service_missing(self, name: ServiceName, error: Missing) -> Missing:
+        try:
+            known = self.services(name.project, name.region)
+        except PortError:
+            known = ()
+        return Missing(error.what, _nearest("services", name.service, known))
+
+    def _revision_missing(self, name: ServiceName, revision: str, error: Missing) -> Missing:
+        try:
+            known = [one.name for one in self.revisions(name)]
+        except PortError:
+            known = []
+        return Missing(error.what, _nearest("revisions", revision, known))
+
+
+def _path(name: ServiceName) -> str:
+    return f"projects/{name.project}/locations/{name.region}/services/{name.service}"
+
+
+def _age(revision: RevisionState) -> tuple[float, str]:
+    return (revision.created.timestamp() if revision.created else 0.0, revision.name)
+
+
+def _nearest(what: str, wanted: str, known: Iterable[str]) -> str:
+    names = list(known)
+    near = difflib.get_close_matches(wanted, names, n=3, cutoff=0.4) or names[:3]
+    return f"there are the {what} {', '.join(near)}" if near else f"there are no {what} there"
+
+
+def _check_unchanged(expected: ServiceState, now: ServiceState) -> None:
+    service = expected.name.service
+    if now.uid != expected.uid:
+        raise Conflict(f"{service} was deleted and created anew")
+    if v1.split_of(now.targets) != v1.split_of(expected.targets):
+        raise Conflict(f"the traffic of {service} was changed by {_who(now)}")
+    if now.record_text != expected.record_text:
+        raise Conflict(f"the record in {service} was changed by {_who(now)}")
+
+
+def _who(state: ServiceState) -> str:
+    return state.last_modifier or "another hand"

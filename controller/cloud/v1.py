@@ -1,0 +1,118 @@
+"""Cloud Run's v1 (Knative) service object: read as our types, and changed in two places.
+
+Pure functions on the parsed JSON; who sends it is `run`. Field meanings: namespaces.services of
+run.googleapis.com v1.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from controller.cloud.unusual import SESSION_AFFINITY, unusual_marks
+from controller.engine.observation import ServiceName, ServiceState, Target
+from controller.ports import Change
+
+Json = dict[str, Any]
+RECORD_KEY = "rollout/record"
+"""The annotation of the service that holds the record."""
+
+
+def path_of(name: ServiceName) -> str:
+    """Return the path of a service in the v1 API."""
+    return f"/apis/serving.knative.dev/v1/namespaces/{name.project}/services/{name.service}"
+
+
+def service_state(name: ServiceName, body: Json) -> ServiceState:
+    """Return a v1 Service as our state of the service `name`.
+
+    Raises KeyError, TypeError, ValueError or AttributeError where it is not of that shape.
+    """
+    metadata, spec, status = body["metadata"], body["spec"], body.get("status", {})
+    annotations = metadata.get("annotations") or {}
+    ready: Json = next((c for c in status.get("conditions", ()) if c.get("type") == "Ready"), {})
+    generation = int(metadata.get("generation", 0))
+    is_ready = {"True": True, "False": False}.get(ready.get("status", ""))
+    return ServiceState(
+        name=name,
+        uid=metadata["uid"],
+        generation=generation,
+        reconciling=is_ready is None
+        or int(status.get("observedGeneration", generation)) < generation,
+        targets=tuple(
+            map(_target, spec.get("traffic") or [{"latestRevision": True, "percent": 100}])
+        ),
+        statuses=tuple(map(_status, status.get("traffic") or ())),
+        ready=is_ready,
+        ready_message=ready.get("message", ""),
+        latest_ready=status.get("latestReadyRevisionName") or None,
+        latest_created=status.get("latestCreatedRevisionName") or None,
+        record_text=annotations.get(RECORD_KEY),
+        last_modifier=annotations.get("serving.knative.dev/lastModifier", ""),
+        url=status.get("url", ""),
+        unusual=_unusual(metadata, spec),
+    )
+
+
+def changed(body: Json, change: Change) -> Json:
+    """Return the object with the change's traffic and record; everything else is as it was read."""
+    wanted = copy.deepcopy(body)
+    wanted["spec"]["traffic"] = [_entry(target) for target in change.targets]
+    annotations = wanted["metadata"].setdefault("annotations", {})
+    if change.record_text is None:
+        annotations.pop(RECORD_KEY, None)
+    else:
+        annotations[RECORD_KEY] = change.record_text
+    return wanted
+
+
+Split = tuple[Mapping[str | None, int], Mapping[str, str | None]]
+
+
+def split_of(targets: Iterable[Target]) -> Split:
+    """Return revision → percent and tag → revision: what a traffic list means, in any order."""
+    percents: dict[str | None, int] = {}
+    tags: dict[str, str | None] = {}
+    for target in targets:
+        if target.percent:
+            percents[target.revision] = percents.get(target.revision, 0) + target.percent
+        if target.tag:
+            tags[target.tag] = target.revision
+    return percents, tags
+
+
+def _target(entry: Mapping[str, Any]) -> Target:
+    latest = entry.get("latestRevision", False)
+    return Target(
+        None if latest else entry.get("revisionName"),
+        int(entry.get("percent") or 0),
+        entry.get("tag") or None,
+    )
+
+
+def _status(entry: Mapping[str, Any]) -> Target:
+    return Target(
+        entry.get("revisionName"),
+        int(entry.get("percent") or 0),
+        entry.get("tag") or None,
+        entry.get("url") or None,
+    )
+
+
+def _entry(target: Target) -> Json:
+    entry: Json = {"latestRevision": True}
+    if target.revision is not None:
+        entry = {"revisionName": target.revision}
+    if target.percent:
+        entry["percent"] = target.percent
+    if target.tag:
+        entry["tag"] = target.tag
+    return entry
+
+
+def _unusual(metadata: Json, spec: Json) -> tuple[str, ...]:
+    marks = unusual_marks(metadata.get("annotations") or {}, metadata.get("labels") or {})
+    template = spec.get("template", {}).get("metadata", {}).get("annotations") or {}
+    sticky = template.get("run.googleapis.com/sessionAffinity") == "true"
+    return (*marks, SESSION_AFFINITY) if sticky else marks
