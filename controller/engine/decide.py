@@ -58,7 +58,7 @@ def _decide_seen(
     plan: Plan, record: Record, observation: Observation, service: ServiceState, now: datetime
 ) -> Decision:
     if record.phase is Phase.DONE:
-        return moves.wait(record, "done", timedelta(0))
+        return over(record)
     if service.uid != record.uid:
         reason = "the service was deleted and made anew; the old record is ignored"
         return moves.taken_over(record, now, reason, NO_ANSWER)
@@ -103,6 +103,11 @@ def _other_hand(
         return decision
     shout = f"taken over by {who}, and {_named(failed)}: `rollout rollback` puts all on stable"
     return replace(decision, events=(*decision.events, Message(now, "shout", shout)))
+
+
+def over(record: Record) -> Decision:
+    """Decide nothing: the rollout is done, which absorbs."""
+    return moves.wait(record, "done", timedelta(0))
 
 
 def vanished(record: Record, now: datetime, why: str) -> Decision:
