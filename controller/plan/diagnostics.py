@@ -76,9 +76,14 @@ class Findings:
         """Note something that is allowed and probably not meant."""
         self._add(span, message, mend, Severity.WARNING)
 
+    @property
+    def wrong(self) -> bool:
+        """Tell whether anything so far is an error."""
+        return any(one.severity is Severity.ERROR for one in self.found)
+
     def stop_if_wrong(self) -> None:
         """Raise PlanInvalid if anything so far is an error; warnings come with it."""
-        if any(one.severity is Severity.ERROR for one in self.found):
+        if self.wrong:
             raise PlanInvalid(self.in_order())
 
     def in_order(self) -> tuple[Diagnostic, ...]:
@@ -176,7 +181,7 @@ def did_you_mean(written: str, known: Iterable[str], said: Mapping[str, str] | N
     other = (said or {}).get(plain)
     if other in names:
         return f"did you mean `{other}`?"
-    by_shape = {name.replace("_", "-"): name for name in names}
+    by_shape = {name.lower().replace("_", "-"): name for name in names}
     near = difflib.get_close_matches(plain.replace("_", "-"), by_shape, n=1, cutoff=0.6)
     if near:
         return f"did you mean `{by_shape[near[0]]}`?"

@@ -43,7 +43,7 @@ class Reader:
         """Return the node if it is a text that says something."""
         if not isinstance(node, nodes.Scalar):
             kind = "a list" if isinstance(node, nodes.Sequence) else "a mapping"
-            mend = ""
+            mend = "write one value"
             line = self.findings.text.split("\n")[node.span.line - 1]
             if line[node.span.column - 1 :].startswith("{{"):
                 mend = 'a value with {{ … }} needs quotes: "{{ … }}"'
@@ -158,9 +158,12 @@ def fields_of(reader: Reader, node: nodes.Node, keys: tuple[Key, ...], what: str
     for entry in mapping.entries:
         name = entry.key.text
         if name not in known:
+            # A Cyrillic e looks like a Latin one: say which letter it is.
+            foreign = next((letter for letter in name if not letter.isascii()), "")
             reader.error(
                 entry.key,
-                f"unknown key `{shown(name)}` in {what}",
+                f"unknown key `{shown(name)}` in {what}"
+                + (f": it has U+{ord(foreign):04X} in it" if foreign else ""),
                 did_you_mean(name, offered, SAID_BY_OTHERS),
             )
         elif known[name].not_yet:

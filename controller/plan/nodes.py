@@ -205,6 +205,7 @@ def _refuse_unseen(node: Scalar, findings: Findings) -> None:
         findings.error(
             node.span, f"an invisible character, U+{ord(unseen[0]):04X}", "delete the escape"
         )
+        findings.stop_if_wrong()
 
 
 def _closed(node: _Open, end: yaml.Event, findings: Findings) -> Node:

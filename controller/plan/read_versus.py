@@ -57,18 +57,26 @@ def read_versus(fields: Fields, metric: Metric, limits: Limits | None) -> Versus
         reader.error(
             inner.value_span("worse_by"), "worse by less than nothing", "write better_by: 10%"
         )
-    if better_by is not None and isinstance(metric, CustomMetric) and limits is not None:
-        _needs_side(inner, limits)
+    if isinstance(metric, CustomMetric) and limits is not None:
+        _check_side(inner, limits)
     return Versus(ratio, worse_by, better_by)
 
 
-def _needs_side(inner: Fields, limits: Limits) -> None:
+def _check_side(inner: Fields, limits: Limits) -> None:
     """A custom metric's better side is known from its limit only."""
-    if limits.to_advance is None:
+    for key in ("better_by", "worse_by"):
+        if inner.has(key) and limits.to_advance is None:
+            inner.reader.error(
+                inner.key_span(key),
+                f"{key.split('_')[0]} is which way? nothing says whether this metric should be "
+                "big or small",
+                "add the gate's max or min",
+            )
+    if inner.has("ratio") and limits.minimum is not None:
         inner.reader.error(
-            inner.key_span("better_by"),
-            "better is which way? nothing says whether this metric should be big or small",
-            "add the gate's max or min",
+            inner.key_span("ratio"),
+            "a ratio says how much bigger is too big; here big numbers are the good ones",
+            "write worse_by: 0.02, in the metric's unit",
         )
 
 

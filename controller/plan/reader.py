@@ -68,7 +68,7 @@ def _read(reader: Reader, fields: Fields) -> Plan | None:
     evidence = read_evidence(fields)
     when = read_when(fields)
     good = tuple(read.stage for read in stages if read.stage is not None)
-    if service is None or len(good) != len(stages) or not good:
+    if service is None or reader.findings.wrong:
         return None
     gates = tuple(read.gate for read in read_of_gates if read.gate is not None)
     plan = Plan(service, project, region, candidate, good, gates, checks, evidence, when)

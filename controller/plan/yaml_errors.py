@@ -28,6 +28,11 @@ _SAID = (
         "a key without its colon",
         "write key: value; check the quotes above",
     ),
+    (
+        "sequence entries are not allowed here",
+        "a list cannot begin on the line of its key",
+        "begin it on the next line, or write [one, two]",
+    ),
     ("expected ',' or '}'", "a { without its } or a comma missing", "write {key: value, …}"),
     ("expected ',' or ']'", "a [ without its ] or a comma missing", "write [one, two]"),
     (
@@ -73,6 +78,9 @@ def explain(error: Exception, findings: Findings) -> None:
         _, message, mend = _SAID[0]
     elif "{{" in line and "quote" not in message:
         mend = 'a value with {{ … }} needs quotes: "{{ … }}"'
+    opened = getattr(error, "context_mark", None)
+    if problem.startswith("expected ',' or") and opened and opened.line + 1 != span.line:
+        message += f", opened in line {opened.line + 1}"
     findings.error(span, message, mend)
 
 
