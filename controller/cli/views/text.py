@@ -119,7 +119,7 @@ def stamp(at: datetime) -> str:
 
 def fitting(text: str, stream: IO[str]) -> str:
     """Return text as the stream can encode it: ASCII for what it cannot, never an error."""
-    encoding = stream.encoding or "utf-8"
+    encoding: str = getattr(stream, "encoding", None) or "utf-8"
     try:
         text.encode(encoding)
     except (UnicodeEncodeError, LookupError):

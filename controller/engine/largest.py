@@ -1,0 +1,91 @@
+"""How large the record of a plan can grow: every gate's state full, every list at its end.
+
+`validate` refuses a plan whose record would not fit; a rollout never finds that out by itself.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from controller.engine import codec
+from controller.engine.record import (
+    OUTCOMES_KEPT,
+    REASON_BYTES_MAX,
+    TRANSITIONS_KEPT,
+    Accumulated,
+    Act,
+    Ask,
+    AskKind,
+    Outcome,
+    OwnCount,
+    Record,
+    Shift,
+    Transition,
+)
+from controller.gates.evidence import Exponential
+from controller.gates.tally import Side, Tally
+from controller.plan.compact import digest, to_json
+from controller.plan.model import CustomMetric, Gate, Latency, Plan
+
+_WHEN = datetime(2026, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+_NAME = "x" * 63  # Cloud Run's longest revision name
+_PERSON = "x" * 40
+_REASON = "x" * REASON_BYTES_MAX
+# request_latencies grows by 1.1 a bucket: one side's answers lie in 60 buckets where the slowest
+# takes 300 times as long as the fastest. Wider ones cost their bytes and are cut by nobody.
+_BUCKETS_FILLED = 60
+_PER_BUCKET = 99_999
+_REQUESTS = 9_999_999
+_SERVING_BEFORE = 2
+_OWN_MINUTES = 12  # what Monitoring is late by, and the sides' requests of each minute
+
+
+def largest_record(plan: Plan) -> int:
+    """Return the bytes of the largest record the plan is counted on to need."""
+    before = {f"{_NAME[:-1]}{number}": 50 for number in range(_SERVING_BEFORE)}
+    act = Act(_PERSON, _WHEN, _REASON)
+    names = [gate.name for gate in plan.gates]
+    sides = sum(plan.needs(f"{side}.url") for side in ("candidate", "stable"))
+    record = Record(
+        rollout="x" * 24,
+        uid="x" * 36,
+        plan=to_json(plan),
+        digest=digest(plan),
+        candidate=_NAME,
+        stable=_NAME,
+        before=before,
+        started=_WHEN,
+        by=_PERSON,
+        stage=len(plan.stages) - 1,
+        weight=100,
+        shift=Shift(_WHEN, 100),
+        in_force=_WHEN,
+        stopped=_WHEN,
+        paused=act,
+        ask=Ask(AskKind.MONITORING_OUT, _REASON, _WHEN),
+        approved=tuple(range(len(plan.stages))),
+        extended=True,
+        stepped_back=tuple(range(len(plan.stages))),
+        told=(_NAME,) * 5,
+        gates={gate.name: Accumulated(_WHEN, _full(gate)) for gate in plan.gates},
+        own=(OwnCount(_WHEN, _NAME, 200, 100, 12_345.6),) * (_OWN_MINUTES * sides),
+        verdicts=dict.fromkeys(names, "undecided"),
+        transitions=(Transition(_WHEN, "asked: monitoring_out", _REASON),) * TRANSITIONS_KEPT,
+        outcomes=(Outcome("rolled_back", _NAME, _WHEN, _REASON, "", before),) * OUTCOMES_KEPT,
+        served=_REQUESTS,
+        seq=99_999,
+        nonce="x" * 12,
+        generation=99_999,
+        at=_WHEN,
+    )
+    return len(codec.encode(record).encode())
+
+
+def _full(gate: Gate) -> Tally:
+    match gate.metric:
+        case Latency(percentile) | CustomMetric(percentile=percentile) if percentile is not None:
+            counts = dict.fromkeys(range(50, 50 + _BUCKETS_FILLED), _PER_BUCKET)
+            side = Side(9_999, _REQUESTS, 0, 0.0, Exponential(10.1, 1.1, 120), counts)
+        case _:
+            side = Side(9_999, _REQUESTS, _REQUESTS, 12_345.678_9)
+    return Tally(side, side)
