@@ -153,7 +153,7 @@ class Reconciler:
         self,
         decision: Decision,
         observation: Observation,
-        plan: Plan,
+        plan: Plan | None,
         now: datetime,
         problem: str = "",
     ) -> Tick:
