@@ -17,7 +17,7 @@ Serializer = Callable[[Any], bytes]
 Deserializer = Callable[[bytes], Any]
 
 
-class _Outcome(grpc.Call, grpc.Future):  # type: ignore[misc]
+class _Outcome(grpc.Call, grpc.Future):  # type: ignore[type-arg]
     """A call that has ended, seen as the Call and the Future that clients expect."""
 
     def __init__(
@@ -41,8 +41,8 @@ class _Outcome(grpc.Call, grpc.Future):  # type: ignore[misc]
     def is_active(self) -> bool:
         return False
 
-    def time_remaining(self) -> None:
-        return None
+    def time_remaining(self) -> float:
+        return 0.0
 
     def add_callback(self, callback: Callable[[], None]) -> bool:
         del callback
@@ -64,7 +64,7 @@ class _Outcome(grpc.Call, grpc.Future):  # type: ignore[misc]
         del timeout
         return self._answer
 
-    def exception(self, timeout: float | None = None) -> BaseException | None:
+    def exception(self, timeout: float | None = None) -> Exception | None:
         del timeout
         return None
 
@@ -79,10 +79,12 @@ class Refused(_Outcome, grpc.RpcError):  # type: ignore[misc]
     """A call that the world refused: what a real channel raises."""
 
     def result(self, timeout: float | None = None) -> NoReturn:
+        """Raise the refusal."""
         del timeout
         raise self
 
-    def exception(self, timeout: float | None = None) -> BaseException:
+    def exception(self, timeout: float | None = None) -> Exception:
+        """Return the refusal."""
         del timeout
         return self
 
@@ -90,7 +92,7 @@ class Refused(_Outcome, grpc.RpcError):  # type: ignore[misc]
         return f"{self._code.name}: {self._text}"
 
 
-class _UnaryCall(grpc.UnaryUnaryMultiCallable):  # type: ignore[misc]
+class _UnaryCall(grpc.UnaryUnaryMultiCallable):  # type: ignore[type-arg]
     """One method of the table, callable as generated stubs call it."""
 
     def __init__(
@@ -129,7 +131,7 @@ class _UnaryCall(grpc.UnaryUnaryMultiCallable):  # type: ignore[misc]
             return refused
 
 
-class InProcessChannel(grpc.Channel):  # type: ignore[misc]
+class InProcessChannel(grpc.Channel):
     """A channel to a table of handlers, in this thread, without a socket."""
 
     def __init__(self, handlers: Handlers) -> None:
@@ -141,7 +143,7 @@ class InProcessChannel(grpc.Channel):  # type: ignore[misc]
         method: str,
         request_serializer: Serializer | None = None,
         response_deserializer: Deserializer | None = None,
-        _registered_method: bool | None = False,  # noqa: FBT001, FBT002 - grpc's own signature
+        _registered_method: bool | None = False,  # noqa: FBT001, FBT002
     ) -> _UnaryCall:
         """Return the callable of one method; an unknown one answers UNIMPLEMENTED."""
         return _UnaryCall(self._handlers, method, request_serializer, response_deserializer)
@@ -154,8 +156,10 @@ class InProcessChannel(grpc.Channel):  # type: ignore[misc]
     stream_stream = unary_stream
 
     def subscribe(
-        self, callback: Callable[[Any], None], try_to_connect: bool | None = False
-    ) -> None:  # noqa: FBT001, FBT002 - grpc's own signature
+        self,
+        callback: Callable[[Any], None],
+        try_to_connect: bool | None = False,  # noqa: FBT001, FBT002 - grpc's own signature
+    ) -> None:
         """Tell the callback that the channel is ready, once and for all."""
         del try_to_connect
         callback(grpc.ChannelConnectivity.READY)

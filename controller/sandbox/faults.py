@@ -40,7 +40,10 @@ TEXTS = {
     "UNAVAILABLE": "The service is currently unavailable.",
     "DEADLINE_EXCEEDED": "Deadline Exceeded",
     "INTERNAL": "Internal error encountered.",
-    "RESOURCE_EXHAUSTED": "Quota exceeded for quota metric 'Requests' and limit 'Requests per minute'.",
+    "RESOURCE_EXHAUSTED": (
+        "Quota exceeded for quota metric 'Requests' and limit 'Requests per minute per region' "
+        "of service 'run.googleapis.com'."
+    ),
     "ABORTED": "Conflict for resource: it was changed by another request at the same time.",
 }
 
@@ -109,14 +112,15 @@ class CallFaults:
         fault = self._hit(call)
         if fault is None:
             return act()
+        if fault.error is None:
+            self._clock.sleep(fault.takes)
+            return act()
         if fault.applied:
-            answer = act()
+            act()
         self._clock.sleep(fault.takes)
-        if fault.error is not None:
-            name = "ABORTED" if fault.error == "CONFLICT" else fault.error
-            text = fault.text or TEXTS.get(name, f"{name.replace('_', ' ').capitalize()}.")
-            raise RpcError(grpc.StatusCode[name], text)
-        return answer if fault.applied else act()
+        name = "ABORTED" if fault.error == "CONFLICT" else fault.error
+        text = fault.text or TEXTS.get(name, f"{name.replace('_', ' ').capitalize()}.")
+        raise RpcError(grpc.StatusCode[name], text)
 
     def wrap(self, handlers: Handlers) -> dict[str, Method]:
         """Return the same table with the faults, and the denied permissions, around it."""

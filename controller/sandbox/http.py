@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from http import HTTPStatus
 from io import BytesIO
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -19,6 +20,8 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 from controller.sandbox.checks import UnknownHost
 from controller.sandbox.clock import VirtualClock
 from controller.sandbox.web import HttpAnswer
+
+REASONS = {status.value: status.phrase for status in HTTPStatus}
 
 
 class Answering(Protocol):
@@ -44,10 +47,10 @@ class SandboxAdapter(BaseAdapter):
         self._clock = clock
         self._real = HTTPAdapter()  # only to turn an answer into a Response, as requests does
 
-    def send(
+    def send(  # noqa: PLR0917 - requests' own signature
         self,
         request: requests.PreparedRequest,
-        stream: bool = False,  # noqa: FBT001, FBT002 - requests' own signature
+        stream: bool = False,  # noqa: FBT001, FBT002
         timeout: Any = None,
         verify: bool | str = True,  # noqa: FBT001, FBT002
         cert: Any = None,
@@ -61,7 +64,7 @@ class SandboxAdapter(BaseAdapter):
             body=BytesIO(answer.body),
             headers=answer.headers,
             status=answer.status,
-            reason=requests.status_codes._codes.get(answer.status, ("",))[0],  # noqa: SLF001
+            reason=REASONS.get(answer.status, ""),
             preload_content=False,
             decode_content=False,
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from controller.sandbox.services import LONG_AGO, Json, Revision, Service, Target, rfc3339
+from controller.sandbox.services import LONG_AGO, Json, Revision, Service, rfc3339
 from controller.sandbox.setting import Setting
 
 CREATOR = "ci@example.com"

@@ -57,10 +57,12 @@ class Operations:
         return empty_pb2.Empty()
 
     def show_last(self, service: Service) -> Any:
-        """Return the operation of a service's last write."""
-        return self._show(
-            self._world.operations[service.raw["metadata"]["annotations"][OPERATION_ID]]
-        )
+        """Return the operation of a service's last write; a finished one where none is known."""
+        last = service.raw["metadata"]["annotations"].get(OPERATION_ID, "")
+        operation = self._world.operations.get(last)
+        if operation is None:
+            return self.finished(v2_view.service(self._world, service))
+        return self._show(operation)
 
     def finished(self, answer: Any) -> Any:
         """Return an operation that is done with a raw Service or Revision; it cannot be asked."""

@@ -11,21 +11,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from controller.sandbox import writes
-from controller.sandbox.scenario import Act
+from controller.sandbox.scenario import SAYS, Act
 from controller.sandbox.services import Json, Service, targets_of
 
 if TYPE_CHECKING:
     from controller.sandbox.world import World
 
-SAYS = frozenset(
-    {"approve", "reject", "pause", "resume", "advance", "promote", "rollback", "cancel", "replace"}
-)
-DOES = frozenset(
-    {
-        "traffic", "deploy", "ready", "unready", "set_annotation", "delete_annotation",
-        "delete_revision", "delete_service",
-    }
-)  # fmt: skip
 NOT_LISTENING = (
     "The user-provided container failed to start and listen on the port defined provided by the "
     "PORT=8080 environment variable within the allocated timeout."
@@ -104,6 +95,8 @@ class People:
                 writes.delete_revision(world, service, revision, force=True)
             case "delete_service":
                 writes.delete_service(world, service)
+            case _:
+                raise ValueError(f"nobody can {act.do!r}")
 
     def _split(self, service: Service, act: Act) -> list[Json]:
         """Return a traffic list as gcloud writes it: percents first, tags kept without one."""

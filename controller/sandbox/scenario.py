@@ -18,6 +18,19 @@ MONDAY_MORNING = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 FLAT = (1.0,) * 24
 PACKAGED = Path(__file__).parent / "scenarios"
 NO_TIME = timedelta(0)
+SAYS = ("approve", "reject", "pause", "resume", "advance", "promote", "rollback", "cancel")
+"""What a person can say to rollout; wiring runs the command of that name."""
+DOES: Mapping[str, str] = {
+    "traffic": "split",
+    "deploy": "",
+    "ready": "revision",
+    "unready": "revision",
+    "set_annotation": "key",
+    "delete_annotation": "key",
+    "delete_revision": "revision",
+    "delete_service": "",
+}
+"""What a person can do to the world, and the key that it needs beside `do`."""
 
 
 class ScenarioError(ValueError):
@@ -166,8 +179,8 @@ class Act:
     """What a person does or says.
 
     since: when, or None where the person waits for `trigger` (what wiring tells the world:
-    "asked"), each time; `after` is added to either. do: what is done to the world (`people.DOES`)
-    or said to rollout (anything in `people.SAYS`). details: split, revision, key, value, reason, ….
+    "asked"), each time; `after` is added to either. do: what is done to the world (DOES)
+    or said to rollout (SAYS). details: split, revision, key, value, reason, ….
     """
 
     do: str
@@ -247,6 +260,7 @@ def _find(name_or_path: str | Path) -> Path:
     path = Path(name_or_path)
     if path.is_file():
         return path
+    known = ", ".join(names())
     raise ScenarioError(
-        f"there is no scenario {str(name_or_path)!r}: neither a file nor one of {', '.join(names())}"
+        f"there is no scenario {str(name_or_path)!r}: neither a file nor one of {known}"
     )

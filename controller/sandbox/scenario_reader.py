@@ -11,8 +11,10 @@ from datetime import timedelta
 import yaml
 
 from controller.sandbox.scenario import (
+    DOES,
     FLAT,
     NO_TIME,
+    SAYS,
     Act,
     CallFault,
     Change,
@@ -49,19 +51,8 @@ from controller.sandbox.scenario_nodes import (
 )
 
 MOST_BYTES = 256 * 1024
+DEEPEST = 32
 METHODS = ("get", "post", "put", "patch", "delete", "head")
-SAYS = ("approve", "reject", "pause", "resume", "advance", "promote", "rollback", "cancel")
-DOES = {
-    "traffic": "split",
-    "deploy": "",
-    "ready": "revision",
-    "unready": "revision",
-    "set_annotation": "key",
-    "delete_annotation": "key",
-    "delete_revision": "revision",
-    "delete_service": "",
-}
-"""What a person can do to the world, and the key that it needs beside `do`."""
 
 
 def read(data: bytes, file: str, name: str = "unnamed") -> Scenario:
@@ -96,21 +87,29 @@ def read(data: bytes, file: str, name: str = "unnamed") -> Scenario:
 
 def _compose(source: str, file: str) -> Node:
     try:
-        for event in yaml.parse(source, Loader=yaml.SafeLoader):
-            if isinstance(event, yaml.AliasEvent):
-                line = event.start_mark.line + 1
-                raise ScenarioError(f"{file}:{line}: aliases are not allowed; write it out")
+        _scan(source, file)
         tree = yaml.compose(source, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ScenarioError(f"{file}:{line}: not YAML: {error.problem}") from None
     except yaml.YAMLError as error:
         raise ScenarioError(f"{file}: not YAML: {error}") from None
-    except RecursionError:
-        raise ScenarioError(f"{file}: nested too deeply") from None
     if tree is None:
         raise ScenarioError(f"{file}: empty; `about: what happens` is a scenario")
     return Node(tree, file)
+
+
+def _scan(source: str, file: str) -> None:
+    """Refuse aliases and deep nesting before a tree is built of them."""
+    depth = 0
+    for event in yaml.parse(source, Loader=yaml.SafeLoader):
+        line = event.start_mark.line + 1 if event.start_mark else 1
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            raise ScenarioError(f"{file}:{line}: nested too deeply")
+        if isinstance(event, yaml.AliasEvent):
+            raise ScenarioError(f"{file}:{line}: aliases are not allowed; write it out")
 
 
 def _load(node: Node) -> Load:
@@ -230,7 +229,7 @@ def _fault(node: Node) -> CallFault | ShiftFault:
         nth=keys.read("nth", nths, ()),
         error=keys.read("error", status_name, None),
         text=keys.read("text", text, None),
-        applied=keys.read("applied", flag, False),
+        applied=keys.read("applied", flag, None) or False,
         takes=keys.read("takes", duration, NO_TIME),
         since=keys.read("from", moment, None),
         until=keys.read("until", moment, None),

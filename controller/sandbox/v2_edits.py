@@ -11,7 +11,7 @@ from typing import Any
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from controller.sandbox import v2_view
-from controller.sandbox.services import Json, Service
+from controller.sandbox.services import EPOCH, Json, Service
 from controller.sandbox.v2_view import INGRESS, LATEST, RUN, SCALE, STAGES
 from controller.sandbox.writes import RESERVED, V2_FIELDS, invalid
 
@@ -58,7 +58,7 @@ def body(raw: Json, shown: Any, wanted: Any) -> Json:
 
 def new_body(wanted: Any, region: str) -> Json:
     """Return the v1 object of a service that v2 creates."""
-    empty = Service("", region, "", copy.deepcopy(EMPTY), born=v2_view.instant(0))
+    empty = Service("", region, "", copy.deepcopy(EMPTY), born=EPOCH)
     nothing = v2_view.spec(empty)
     return body(EMPTY, nothing, wanted)
 
@@ -149,7 +149,7 @@ def _container(old: Json, wanted: Any) -> Json:
         "args": list(wanted.args),
         "env": [_env(env) for env in wanted.env],
         "ports": [
-            {key: value for key, value in (("name", port.name), ("containerPort", port.container_port)) if value}
+            {"containerPort": port.container_port, **({"name": port.name} if port.name else {})}
             for port in wanted.ports
         ],
     }  # fmt: skip

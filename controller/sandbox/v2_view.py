@@ -34,6 +34,10 @@ PENDING, RECONCILING, FAILED, SUCCEEDED = 1, 2, 3, 4
 SEVERITIES = {"": 1, "Error": 1, "Warning": 2, "Info": 3}
 INGRESS = {"all": 1, "internal": 2, "internal-and-cloud-load-balancing": 3, "none": 4}
 STAGES = {"ALPHA": 2, "BETA": 3, "GA": 4}
+REVISION_REASONS = {
+    name: int(it) for name, it in run_v2.Condition.RevisionReason.__members__.items()
+}
+COMMON_REASONS = {name: int(it) for name, it in run_v2.Condition.CommonReason.__members__.items()}
 RUN = "run.googleapis.com/"
 SCALE = "autoscaling.knative.dev/"
 
@@ -224,13 +228,10 @@ def _condition(found: conditions.Condition) -> Any:
     )
     shown.last_transition_time.FromDatetime(found.since)
     screaming = _screaming(found.reason)
-    for field, reasons in (
-        ("revision_reason", run_v2.Condition.RevisionReason),
-        ("reason", run_v2.Condition.CommonReason),
-    ):
-        if screaming in reasons.__members__:
-            setattr(shown, field, int(reasons[screaming]))
-            break
+    if screaming in REVISION_REASONS:
+        shown.revision_reason = REVISION_REASONS[screaming]
+    elif screaming in COMMON_REASONS:
+        shown.reason = COMMON_REASONS[screaming]
     return shown
 
 

@@ -17,7 +17,7 @@ import grpc
 
 from controller.sandbox.errors import RpcError
 from controller.sandbox.faults import Shift
-from controller.sandbox.services import Json, Revision, Service, Target, rfc3339, targets_of
+from controller.sandbox.services import Json, Revision, Service, rfc3339, targets_of
 
 if TYPE_CHECKING:
     from controller.sandbox.world import Operation, World
