@@ -36,6 +36,7 @@ class JsonView:
     def __init__(self, stdout: TextIO) -> None:
         self._stdout = stdout
         self._is_first = True
+        self._problem = ""
 
     def show(self, event: Event) -> None:
         """Write one event as one line."""
@@ -46,13 +47,12 @@ class JsonView:
         write_line(self._stdout, value)
 
     def tick(self, tick: Tick) -> None:
-        """Write a pass: its events, and what was decided unless an event says it."""
+        """Write a pass: its events, and why a write did not happen, once."""
         for event in tick.events:
             self.show(event)
-        if not any(isinstance(event, Decided) for event in tick.events):
-            decision, problem = tick.decision, tick.problem
-            reason = f"{decision.reason} (not written: {problem})" if problem else decision.reason
-            self.show(Decided(tick.at, decision.action.value, reason, decision.look_again))
+        if tick.problem and tick.problem != self._problem:
+            self.show(Message(tick.at, "warning", f"not written: {tick.problem}"))
+        self._problem = tick.problem
 
     def close(self) -> None:
         """Nothing is left open."""

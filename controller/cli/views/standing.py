@@ -1,0 +1,224 @@
+"""Where a rollout stands, read from its service alone: for `status`, `history` and last lines.
+
+Pure: a service state and the time in, values, lines and JSON out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from controller.cli.views.json import seconds, time, verdict_values
+from controller.cli.views.text import OUTCOMES, stamp
+from controller.engine.codec import Unreadable, decode
+from controller.engine.decision import State
+from controller.engine.moves import expected_split, state_of
+from controller.engine.observation import ServiceName, ServiceState
+from controller.engine.record import AskKind, Phase, Record
+from controller.engine.split import split_text
+from controller.engine.watching import held, hold_of, unwatched_after
+from controller.engine.wording import minutes_shown
+from controller.gates.judging import judge
+from controller.gates.verdict import Verdict, word
+from controller.plan.compact import from_json
+from controller.plan.model import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A service and its rollout at one time.
+
+    record None: there is none, or `unreadable` says why it cannot be read. age: since the record
+    was written. unwatched: nobody can be looking any more. waits: what for, a sentence.
+    """
+
+    name: ServiceName
+    at: datetime
+    split: Mapping[str, int]
+    record: Record | None = None
+    plan: Plan | None = None
+    state: State | None = None
+    unreadable: str = ""
+    age: timedelta | None = None
+    unwatched: bool = False
+    waits: str = ""
+    verdicts: Mapping[str, Verdict] = field(default_factory=dict)
+    next: tuple[str, ...] = ()
+
+    @property
+    def word(self) -> str:
+        """Return the state in one word; of an ended rollout its outcome."""
+        if self.state is None:
+            return "unreadable" if self.unreadable else "none"
+        outcome = self.record.outcome if self.record else None
+        return outcome.outcome if outcome else self.state.value
+
+
+def standing(service: ServiceState, now: datetime, target: str) -> Standing:
+    """Return where the service's rollout stands. target: what commands call the service."""
+    split = service.in_force or service.asked
+    try:
+        record = decode(service.record_text) if service.record_text is not None else None
+        plan = from_json(record.plan) if record and record.phase is not Phase.DONE else None
+    except (Unreadable, ValueError) as error:
+        text = f"the record on the service cannot be read: {error}"
+        return Standing(service.name, now, split, unreadable=text, next=_back(target))
+    if record is None:
+        again = ("rollout apply PLAN",)
+        return Standing(service.name, now, split, waits="there is no rollout", next=again)
+    if record.uid != service.uid:
+        text = "the service was deleted and made anew: the old record is ignored"
+        return Standing(service.name, now, split, waits=text, next=("rollout apply PLAN",))
+    over = record.phase is Phase.DONE
+    taken = not over and service.asked != expected_split(record)
+    state = State.TAKEN_OVER if taken else state_of(record)
+    age = None if record.at is None else max(now - record.at, timedelta(0))
+    unwatched = plan is not None and age is not None and age > unwatched_after(plan, record, now)
+    return Standing(
+        name=service.name,
+        at=now,
+        split=split,
+        record=record,
+        plan=plan,
+        state=state,
+        age=age,
+        unwatched=unwatched,
+        waits=_waits(service, record, plan, state, now),
+        verdicts=_verdicts(plan, record),
+        next=_next(record, state, target, unwatched=unwatched),
+    )
+
+
+def _verdicts(plan: Plan | None, record: Record) -> dict[str, Verdict]:
+    if plan is None or not 0 <= record.stage < len(plan.stages):
+        return {}
+    return {
+        gate.name: judge(gate, record.gates[gate.name].tally, compared=record.weight != 100)
+        for gate in plan.gates_at(record.stage)
+        if gate.name in record.gates
+    }
+
+
+def _waits(
+    service: ServiceState, record: Record, plan: Plan | None, state: State, now: datetime
+) -> str:
+    match state:
+        case State.TAKEN_OVER:
+            who = service.last_modifier or "somebody"
+            wanted, asked = split_text(expected_split(record)), split_text(service.asked)
+            return f"{who} changed the traffic to {asked}; the rollout had asked for {wanted}"
+        case State.ASKING if record.ask is not None:
+            since = minutes_shown(now - record.ask.since)
+            return f"a person, for {since}: {record.ask.reason}"
+        case State.PAUSED if record.paused is not None:
+            why = f": {record.paused.reason}" if record.paused.reason else ""
+            return f"`resume`; {record.paused.by} paused it{why}"
+        case State.SHIFTING:
+            return f"{split_text(expected_split(record))} to come into force"
+        case State.STARTING:
+            return "the checks before the first shift"
+        case State.ROLLING_BACK:
+            return f"all traffic to be on {record.stable} again"
+        case State.RUNNING if plan is not None:
+            left = max(hold_of(plan, record) - held(record, now), timedelta(0))
+            if left:
+                return f"the hold at {record.weight}%, {minutes_shown(left)} more"
+            return f"the evidence at {record.weight}%; the hold is over"
+        case _:
+            return ""
+
+
+def _back(target: str) -> tuple[str, ...]:
+    return (f"rollout rollback {target}",)
+
+
+def _next(record: Record, state: State, target: str, *, unwatched: bool) -> tuple[str, ...]:
+    go_on = ("rollout apply PLAN",) if unwatched else ()
+    match state:
+        case State.DONE:
+            promoted = record.outcome is not None and record.outcome.outcome == "promoted"
+            return (f"rollout history {target}", *(_back(target) if promoted else ()))
+        case State.ASKING if record.ask and record.ask.kind is AskKind.NO_WAY_BACK:
+            return (f"rollout promote {target}", f"rollout cancel {target}")
+        case State.ASKING:
+            return (f"rollout approve {target}", f"rollout reject {target}", *go_on)
+        case State.PAUSED | State.TAKEN_OVER:
+            return (f"rollout resume {target}", *_back(target), f"rollout cancel {target}")
+        case _:
+            return (*go_on, *_back(target))
+
+
+# Told -----------------------------------------------------------------------------------------
+
+
+def lines(here: Standing) -> tuple[str, ...]:
+    """Return it as lines for people."""
+    name, record = here.name, here.record
+    told = [f"{name.service} ({name.project}, {name.region}): {_headline(here)}"]
+    told.append(f"traffic    {split_text(here.split)}")
+    if here.unreadable:
+        told.append(here.unreadable)
+    if record is not None:
+        told.append(f"candidate  {record.candidate}, stable {record.stable}")
+        told.append(f"rollout    {record.rollout}, begun {stamp(record.started)} by {record.by}")
+    told += [f"gate       {name}: {word(v)}, {v.reason}" for name, v in here.verdicts.items()]
+    if here.waits:
+        told.append(f"waits for  {here.waits}" if record else here.waits)
+    if here.age is not None:
+        told.append(f"as of      {minutes_shown(here.age)} ago{_watched(here)}")
+    told += [f"next: {command}" for command in here.next]
+    return tuple(told)
+
+
+def _headline(here: Standing) -> str:
+    state = OUTCOMES.get(here.word, here.word.replace("_", " "))
+    record = here.record
+    if record is None:
+        return "no rollout" if here.word == "none" else state
+    if record.outcome is not None:
+        return f"{state}, {record.outcome.reason}" if record.outcome.reason else state
+    if here.plan is None or record.stage < 0:
+        return state
+    return f"{state}, stage {record.stage + 1} of {len(here.plan.stages)} at {record.weight}%"
+
+
+def _watched(here: Standing) -> str:
+    if not here.unwatched:
+        return ""
+    return "; UNWATCHED: no controller has looked for too long, and no gate can roll it back"
+
+
+def plain(here: Standing) -> dict[str, Any]:
+    """Return it as JSON values. stage counts from 1, 0 before the first shift."""
+    record, plan = here.record, here.plan
+    values: dict[str, Any] = {
+        "version": 1,
+        "project": here.name.project,
+        "region": here.name.region,
+        "service": here.name.service,
+        "at": time(here.at),
+        "state": here.word,
+        "split": dict(here.split),
+        "waits_for": here.waits or None,
+        "next": list(here.next),
+    }
+    if here.unreadable:
+        values["unreadable"] = here.unreadable
+    if record is None:
+        return values
+    return values | {
+        "rollout": record.rollout,
+        "candidate": record.candidate,
+        "stable": record.stable,
+        "started": time(record.started),
+        "by": record.by,
+        "stage": record.stage + 1,
+        "stages": len(plan.stages) if plan else None,
+        "weight": record.weight,
+        "asked": record.ask and {"kind": record.ask.kind.value, "reason": record.ask.reason},
+        "age_s": None if here.age is None else seconds(here.age),
+        "unwatched": here.unwatched,
+        "gates": {name: verdict_values(verdict) for name, verdict in here.verdicts.items()},
+    }

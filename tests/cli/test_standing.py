@@ -1,0 +1,110 @@
+"""Where a rollout stands is told from the service alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from controller.cli.examples import example_plan
+from controller.cli.views.standing import lines, plain, standing
+from controller.engine import moves
+from controller.engine.codec import encode
+from controller.engine.observation import ServiceName, ServiceState, Target
+from controller.engine.record import Ask, AskKind, Phase, Record
+from controller.plan.compact import digest, to_json
+from controller.plan.reader import read_plan
+from controller.plan.source import load
+
+AT = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
+PLAN = read_plan(load(str(example_plan("ion-api"))), env={}, variables={}).plan
+RUNNING = Record(
+    rollout="r1",
+    uid="u1",
+    plan=to_json(PLAN),
+    digest=digest(PLAN),
+    candidate="new",
+    stable="old",
+    before={"old": 100},
+    started=AT,
+    by="kim@example.com",
+    phase=Phase.RUNNING,
+    stage=1,
+    weight=10,
+    in_force=AT,
+    at=AT,
+    seq=3,
+    nonce="n",
+)
+
+
+def service(record: Record | None, split: dict[str, int] | None = None) -> ServiceState:
+    split = split or (moves.expected_split(record) if record else {"old": 100})
+    targets = tuple(Target(name, percent) for name, percent in split.items())
+    text = encode(record) if record else None
+    name = ServiceName("demo", "us-central1", "ion-api")
+    return ServiceState(
+        name,
+        uid="u1",
+        generation=1,
+        reconciling=False,
+        targets=targets,
+        statuses=targets,
+        ready=True,
+        ready_message="",
+        latest_ready="new",
+        latest_created="new",
+        record_text=text,
+        last_modifier="lee@example.com",
+    )
+
+
+def told(record: Record | None, after: timedelta, split: dict[str, int] | None = None) -> str:
+    return "\n".join(lines(standing(service(record, split), AT + after, "ion-api")))
+
+
+def test_a_running_rollout_tells_its_stage_and_the_hold_that_is_left() -> None:
+    text = told(RUNNING, timedelta(minutes=5))
+    assert "running, stage 2 of 5 at 10%" in text
+    assert "waits for  the hold at 10%, 23 h 56 min more" in text
+    assert "as of      5 min ago" in text
+    assert "UNWATCHED" not in text
+    assert "next: rollout rollback ion-api" in text
+
+
+def test_a_record_nobody_wrote_for_hours_is_unwatched() -> None:
+    text = told(RUNNING, timedelta(hours=9))
+    assert "UNWATCHED" in text
+    assert "next: rollout apply PLAN" in text
+
+
+def test_an_ask_tells_its_reason_and_how_to_answer() -> None:
+    asking = replace(RUNNING, ask=Ask(AskKind.APPROVAL, "100% needs an approval", AT))
+    text = told(asking, timedelta(hours=1))
+    assert "waits for  a person, for 1 h: 100% needs an approval" in text
+    assert "next: rollout approve ion-api" in text
+
+
+def test_traffic_changed_by_another_hand_is_named() -> None:
+    text = told(RUNNING, timedelta(minutes=1), {"old": 93, "new": 7})
+    assert "taken over" in text
+    assert "lee@example.com changed the traffic to old 93%, new 7%" in text
+
+
+def test_an_ended_rollout_tells_its_outcome() -> None:
+    over = moves.roll_back(
+        replace(RUNNING, phase=Phase.STARTING, weight=0), service(None), AT, "no"
+    )
+    text = told(over.record, timedelta(minutes=1))
+    assert "rolled back, no" in text
+    assert plain(standing(service(over.record), AT, "x"))["state"] == "rolled_back"
+
+
+def test_a_service_without_a_record_has_no_rollout() -> None:
+    assert "no rollout" in told(None, timedelta(0))
+
+
+def test_a_record_that_is_none_is_said_and_the_way_back_offered() -> None:
+    broken = replace(service(None), record_text="{}")
+    text = "\n".join(lines(standing(broken, AT, "ion-api")))
+    assert "cannot be read" in text
+    assert "next: rollout rollback ion-api" in text
