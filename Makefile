@@ -52,8 +52,9 @@ clean: ## remove the environment and everything built
 	@find controller tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/bin/python:
-	@test -n '$(PYTHON)' || { echo 'rollout needs Python 3.11 or newer; none was found. Install it' \
-		'or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11'; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo 'rollout needs Python 3.11 or newer; $(if $(PYTHON),$(PYTHON) is not,none was found).' \
+		'Install one, or name it: make $(MAKECMDGOALS) PYTHON=python3.11'; exit 1; }
 	@echo 'setting up .venv with $(PYTHON) and $(if $(UV),uv,pip) (once)'
 	@$(if $(UV),uv venv -q --allow-existing --python "$(PYTHON)" .venv,"$(PYTHON)" -m venv .venv) || { \
 		rm -rf .venv; echo 'No virtual environment could be made. On Debian and Ubuntu the module is a' \
