@@ -1,0 +1,172 @@
+"""`rollout apply`: begin a rollout or attach to it, and stay until it ends.
+
+Here: the arguments, the loop's length, signals, how the command ends. What is done with the traffic
+is decided in the engine and carried out by the reconciler.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import replace
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+import click
+
+from controller.cli import options
+from controller.cli.stops import Code, Stop, as_stop
+
+if TYPE_CHECKING:
+    from controller.cli.following import Run
+    from controller.cli.target import Target
+    from controller.plan.model import Plan
+
+LONGEST_JOB = timedelta(hours=6)  # what CI services commonly let a job run
+
+
+@click.command("apply")
+@options.target
+@click.option("--revision", metavar="REV", help="The candidate; wins over the plan's.")
+@options.variables
+@click.option("--timeout", type=options.Duration(), help="Leave after this time (5, or 4).")
+@click.option("--no-wait", is_flag=True, help="Leave after one look; run it again to go on.")
+@click.option("--dry-run", is_flag=True, help="Show what would be done; write nothing.")
+@click.option("--replace", "replacing", is_flag=True, help="Roll a running one back first.")
+@click.option("--replan", is_flag=True, help="Take a changed plan for stages not yet reached.")
+@click.option("--again", is_flag=True, help="Even if this candidate was rolled back before.")
+@options.reason
+@options.output
+@options.sandbox
+@click.pass_context
+def apply(
+    ctx: click.Context,
+    *,
+    target: str,
+    project: str | None,
+    region: str | None,
+    revision: str | None,
+    variables: dict[str, str],
+    timeout: timedelta | None,
+    no_wait: bool,
+    dry_run: bool,
+    replacing: bool,
+    replan: bool,
+    again: bool,
+    reason: str,
+    yes: bool,
+    output: str,
+    sandbox: bool,
+    scenario: str | None,
+) -> None:
+    """Walk a candidate through the plan's stages, to promoted or rolled back.
+
+    Run again with the same candidate it attaches and goes on. It stays until the rollout is done;
+    Ctrl-C leaves the rollout as it is, for the next run to go on with.
+
+    \b
+    Examples:
+      rollout apply plans/ion-api.yaml
+      rollout apply plans/ion-api.yaml --dry-run
+      rollout apply plans/ion-api.yaml --scenario errors     a rehearsal
+      rollout apply plans/ion-api.yaml --no-wait             on a schedule, from CI
+    """  # noqa: D301 - click's mark for "do not wrap"
+    from controller.cli.following import Run, follow
+    from controller.cli.views import make
+
+    del yes  # nothing is asked here; it is taken so that scripts may always give it
+    view = make(output, sys.stdout, sys.stderr, live=True)
+    run = Run(view, timeout=timeout, no_wait=no_wait, reason=reason)
+    try:
+        found = _found(target, project, region, variables, revision, sandbox, scenario)
+        run.place = found.place
+        run.connection = found.connect()
+        _warn(run, found)
+        if dry_run:
+            from controller.cli.dry_run import steps
+
+            code = run.finish(steps(run.connection, _plan(found), again=again, replace=replacing))
+        else:
+            code = follow(run, _wish(run, _plan(found), again, replacing, replan))
+    except Exception as error:
+        stop = as_stop(error)
+        if output == "json":
+            run.fail(stop)
+        stop.exit_code = run.code_of_error(stop)
+        raise stop from error
+    finally:
+        view.close()
+    ctx.exit(code)
+
+
+def _found(
+    argument: str,
+    project: str | None,
+    region: str | None,
+    variables: dict[str, str],
+    revision: str | None,
+    sandbox: bool,  # noqa: FBT001 - a flag's value
+    scenario: str | None,
+) -> Target:
+    from controller.cli.target import find
+    from controller.plan.model import Candidate
+
+    found = find(
+        argument,
+        project=project,
+        region=region,
+        variables=variables,
+        scenario=options.scenario_of(sandbox, scenario),
+    )
+    if found.plan is None:
+        raise Stop(
+            f"{argument} is no plan", f"apply takes a plan's file: {argument}.yaml?", Code.USAGE
+        )
+    if revision is None:
+        return found
+    return replace(found, plan=replace(found.plan, candidate=Candidate(revision=revision)))
+
+
+def _plan(found: Target) -> Plan:
+    assert found.plan is not None
+    return found.plan
+
+
+def _wish(run: Run, plan: Plan, again: bool, replacing: bool, replan: bool) -> object:  # noqa: FBT001
+    from controller.engine.begin import Wish
+
+    assert run.connection is not None
+    now = run.connection.now()
+    return Wish(
+        plan,
+        run.connection.person(),
+        rollout_id(plan.service, now),
+        again=again,
+        replace=replacing,
+        replan=replan,
+    )
+
+
+def rollout_id(service: str, now: datetime) -> str:
+    """Return a fresh rollout's id: readable, sortable, and the same in every rehearsal."""
+    tail = sha256(f"{service}/{now.timestamp():.6f}".encode()).hexdigest()[:4]
+    return f"{now:%Y%m%d-%H%M%S}-{tail}"
+
+
+def _warn(run: Run, found: Target) -> None:
+    """Show what the reader found doubtful, and what a CI job would not live to see."""
+    from controller.plan.diagnostics import render
+
+    for warning in found.warnings:
+        run.message("warning", render([warning]))
+    if found.scenario is None:
+        run.message("info", found.said)
+    whole = sum((stage.hold for stage in _plan(found).stages), timedelta())
+    waits = not run.no_wait and found.scenario is None
+    if os.environ.get("CI") and waits and whole > LONGEST_JOB:
+        run.message(
+            "warning",
+            f"the plan takes {whole.days} d {whole.seconds // 3600} h, longer than a CI job lives: "
+            f"`rollout apply {found.place} --no-wait`, run again on a schedule",
+        )

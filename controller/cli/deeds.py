@@ -1,0 +1,84 @@
+"""What a person does, by its word: the same for the commands and for a scenario's people.
+
+Here: which act of the engine a word means, run through a reconciler. Not here: asking on a
+terminal (`acts`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from controller.engine import acts
+from controller.engine.decision import Decision, Refusal
+from controller.engine.observation import ServiceState
+from controller.engine.record import Record
+from controller.plan.model import Plan
+from controller.reconciler import Reconciler, Tick
+
+_PLAIN: Mapping[str, Callable[..., Decision | Refusal]] = {
+    "pause": acts.pause,
+    "resume": acts.resume,
+    "advance": acts.advance,
+    "promote": acts.promote_now,
+    "cancel": acts.cancel_now,
+}
+_STAGED: Mapping[str, Callable[..., Decision | Refusal]] = {
+    "approve": acts.approve,
+    "reject": acts.reject,
+}
+
+
+def perform(
+    reconciler: Reconciler,
+    word: str,
+    by: str,
+    reason: str,
+    *,
+    stage: int | None = None,
+    to_revision: str | None = None,
+) -> Tick | Refusal:
+    """Do what the word says; raises PortError.
+
+    stage: 1-based; for approve and reject the one that is meant, for rollback the one to go to.
+    """
+    if word == "rollback":
+        return _roll_back(reconciler, by, reason, stage, to_revision)
+    return reconciler.act(_deed(word, by, reason, stage))
+
+
+def _deed(
+    word: str, by: str, reason: str, stage: int | None
+) -> Callable[[Plan, Record, ServiceState, datetime], Decision | Refusal]:
+    def deed(
+        plan: Plan, record: Record, service: ServiceState, now: datetime
+    ) -> Decision | Refusal:
+        if word in _STAGED:
+            return _STAGED[word](plan, record, service, now, by, reason, stage)
+        return _PLAIN[word](plan, record, service, now, by, reason)
+
+    return deed
+
+
+def _roll_back(
+    reconciler: Reconciler, by: str, reason: str, to_stage: int | None, to_revision: str | None
+) -> Tick | Refusal:
+    def deed(record: Record | None, service: ServiceState, now: datetime) -> Decision | Refusal:
+        plan = plan_of(record) if to_stage is not None else None
+        # Only where no record tells the way back is the list of revisions worth a call.
+        revisions = () if record is not None else reconciler.ports.router.revisions(reconciler.name)
+        return acts.roll_back_now(
+            record, service, revisions, now, by, reason, to_stage, to_revision, plan
+        )
+
+    return reconciler.roll_back(deed)
+
+
+def plan_of(record: Record | None) -> Plan | None:
+    """Return the plan a record carries, None where it has none that can be read."""
+    from controller.plan.compact import from_json
+
+    try:
+        return from_json(record.plan) if record is not None else None
+    except ValueError:
+        return None

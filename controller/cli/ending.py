@@ -1,0 +1,122 @@
+"""How `apply` ends: the outcome on the wire, the exit code, and the commands that make sense then.
+
+Pure: a tick in, an ending out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from controller.cli.stops import Code
+from controller.engine.decision import State
+from controller.engine.events import Finished
+from controller.engine.moves import expected_split
+from controller.engine.observation import Seen
+from controller.engine.split import split_text
+from controller.engine.watching import served_in_stage
+from controller.reconciler import Tick
+
+_OF_OUTCOME = {
+    "promoted": Code.DONE,
+    "rolled_back": Code.ROLLED_BACK,
+    "cancelled": Code.SPLIT,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What is said last, and the exit code."""
+
+    finished: Finished
+    code: int
+
+
+def of_done(tick: Tick, place: str, served: int) -> Ending | None:
+    """Return the ending of a rollout that is done, None while it is not."""
+    record = tick.decision.record
+    outcome = record.outcome
+    if tick.decision.state is not State.DONE or outcome is None or tick.problem:
+        return None
+    commands = {
+        "promoted": (f"rollout history {place}", f"rollout rollback {place}"),
+        "rolled_back": (f"rollout history {place}",),
+        "cancelled": (f"rollout rollback {place}", f"rollout history {place}"),
+    }
+    reason = outcome.reason
+    if outcome.outcome == "promoted":
+        reason += f"; traffic stays pinned to {record.candidate}"
+    if outcome.outcome == "cancelled":
+        reason += f"; traffic stays {split_text(split_of(tick))}, nobody watches"
+    return Ending(
+        Finished(
+            tick.at,
+            outcome.outcome,
+            reason,
+            split_of(tick),
+            outcome.at - record.started,
+            max(served, record.served),
+            commands[outcome.outcome],
+        ),
+        _OF_OUTCOME[outcome.outcome],
+    )
+
+
+def of_open(tick: Tick, place: str, served: int, why: str = "") -> Ending:
+    """Return the ending of a command that leaves while the rollout is not done.
+
+    why: what made it leave (time limit, signal), beside what the rollout waits for.
+    """
+    decision = tick.decision
+    reason = f"{why}; {decision.reason}" if why else decision.reason
+    if decision.state is State.TAKEN_OVER:
+        split = split_text(split_of(tick))
+        reason += f"; traffic is {split}, nobody watches until it is resumed"
+        commands: tuple[str, ...] = tuple(
+            f"rollout {word} {place}" for word in ("resume", "rollback", "cancel")
+        )
+        outcome, code = "taken_over", Code.SPLIT
+    elif decision.only_a_person:
+        words = ("resume",) if decision.state is State.PAUSED else ("approve", "reject")
+        commands = tuple(f"rollout {word} {place}" for word in (*words, "rollback"))
+        outcome, code = "waiting", Code.WAITING
+    else:
+        commands = (
+            f"rollout apply {place}",
+            f"rollout status {place}",
+            f"rollout rollback {place}",
+        )
+        outcome, code = "in_progress", Code.IN_PROGRESS
+    took = tick.at - decision.record.started
+    return Ending(Finished(tick.at, outcome, reason, split_of(tick), took, served, commands), code)
+
+
+def of_error(at: datetime, reason: str, last: Tick | None, place: str) -> Ending:
+    """Return the ending of a command that an error stops: 6 while traffic is split, else 1."""
+    split: Mapping[str, int] = split_of(last) if last else {}
+    is_split = len(split) > 1
+    commands = (f"rollout status {place}", f"rollout rollback {place}") if is_split else ()
+    return Ending(
+        Finished(at, "error", reason, split, next=commands), Code.SPLIT if is_split else Code.ERROR
+    )
+
+
+def split_of(tick: Tick) -> Mapping[str, int]:
+    """Return revision → percent as this tick left it, as far as it is known."""
+    decision = tick.decision
+    if decision.write is not None and not tick.problem:
+        return {t.revision: t.percent for t in decision.write.targets if t.revision and t.percent}
+    match tick.observation.service:
+        case Seen(service):
+            return service.asked
+        case _:
+            return expected_split(decision.record)
+
+
+def served_so_far(tick: Tick) -> int:
+    """Return the requests the candidate is known to have served, up to this tick."""
+    record = tick.decision.record
+    if tick.plan is None or record.in_force is None:
+        return record.served
+    return record.served + served_in_stage(tick.plan, record)

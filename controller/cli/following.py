@@ -1,0 +1,241 @@
+"""Following a rollout to its end: the loop of `apply`, its leave, and a rehearsal's people."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import click
+
+from controller.cli import deeds, ending
+from controller.cli.ending import Ending
+from controller.cli.stops import Code, Stop
+from controller.engine.begin import Attach, Nothing, Wish
+from controller.engine.decision import Action, Refusal, State
+from controller.engine.events import Asked, Finished, Message, Started
+from controller.engine.record import AskKind
+from controller.ports import PortError
+from controller.reconciler import RETRY, Reconciler, Tick
+
+if TYPE_CHECKING:
+    from controller.cli.views import View
+    from controller.cli.wiring import Connection
+
+DETACH_SECONDS = 5.0  # after a signal a call under way may take so long, then it is left
+EPOCH = datetime.fromtimestamp(0).astimezone()
+
+
+class Detached(BaseException):
+    """A signal came while a call was under way, and the call took too long."""
+
+
+@dataclass(slots=True)
+class Run:
+    """One run of `apply`: what it shows, how long it stays, and what it last saw."""
+
+    view: View
+    timeout: timedelta | None = None
+    no_wait: bool = False
+    reason: str = ""
+    place: str = ""
+    connection: Connection | None = None
+    last: Tick | None = None
+    served: int = 0
+    leaving: str = ""
+    is_finished: bool = field(default=False)
+
+    def now(self) -> datetime:
+        """Return the time of the world, the beginning of time before there is one."""
+        return self.connection.now() if self.connection else EPOCH
+
+    def message(self, level: str, text: str) -> None:
+        """Show a sentence."""
+        self.view.show(Message(self.now(), level, text))
+
+    def saw(self, tick: Tick) -> None:
+        """Show a tick and remember it."""
+        self.last = tick
+        self.served = max(self.served, ending.served_so_far(tick))
+        self.view.tick(tick)
+        rehearsal = self.connection.rehearsal if self.connection else None
+        for event in tick.events:
+            if isinstance(event, Asked) and rehearsal is not None:
+                approval = event.kind == AskKind.APPROVAL.value
+                rehearsal.tell("asked" if approval else f"asked:{event.kind}")
+
+    def finish(self, end: Ending) -> int:
+        """Show the end, once, and return its exit code."""
+        if not self.is_finished:
+            self.is_finished = True
+            self.view.show(end.finished)
+        return end.code
+
+    def fail(self, stop: click.ClickException) -> None:
+        """Tell scripts of an error's end (`finished` comes on every exit); people read stderr."""
+        at = self.last.at if self.last else self.now()
+        self.finish(ending.of_error(at, stop.message, self.last, self.place))
+
+    def code_of_error(self, stop: click.ClickException) -> int:
+        """Return an error's exit code: 6 where it leaves the traffic split."""
+        if stop.exit_code != Code.ERROR:
+            return stop.exit_code
+        return ending.of_error(self.now(), stop.message, self.last, self.place).code
+
+
+def follow(run: Run, wish: Wish) -> int:
+    """Begin or attach, tick until there is an end, show it, and return the exit code.
+
+    Raises PortError and Stop.
+    """
+    assert run.connection is not None
+    connection = run.connection
+    reconciler = Reconciler(connection.ports, connection.name)
+    if connection.rehearsal is not None:
+        _introduce_people(run, connection)
+    until = connection.now() + run.timeout if run.timeout is not None else None
+    with _leaving_on_signals(run):
+        try:
+            end = _begin(run, reconciler, wish) or _loop(run, reconciler, until)
+        except Detached:
+            end = None
+        return run.finish(end or _left(run))
+
+
+def _begin(run: Run, reconciler: Reconciler, wish: Wish) -> Ending | None:
+    """Begin or attach; return an ending where there is nothing to follow."""
+    begun = reconciler.begin(wish)
+    match begun:
+        case Refusal(reason, mend, code):
+            raise Stop(reason, mend, code)
+        case Nothing(reason):
+            return Ending(Finished(run.now(), "nothing_to_do", reason), Code.DONE)
+        case Attach(record, plan, _):
+            stages = tuple((stage.weight, stage.hold) for stage in plan.stages)
+            names = (record.rollout, plan.service, record.candidate, record.stable)
+            run.view.show(Started(run.now(), *names, stages, attached=True))
+            return None
+        case Tick():
+            run.saw(begun)
+            if begun.decision.action is Action.ROLL_BACK:  # --replace: the running one goes first
+                _loop(run, reconciler, None)
+                return _begin(run, Reconciler(reconciler.ports, reconciler.name), wish)
+            if begun.decision.state is State.DONE:
+                return _begin(run, Reconciler(reconciler.ports, reconciler.name), wish)
+            return None
+
+
+def _loop(run: Run, reconciler: Reconciler, until: datetime | None) -> Ending | None:
+    """Tick until the rollout ends or this run does; None: a signal ended it."""
+    while not run.leaving:
+        tick = reconciler.tick()
+        if tick is None:
+            raise Stop(
+                "there is no rollout on the service any more", "`rollout status` looks again"
+            )
+        run.saw(tick)
+        end = _end(run, tick, until)
+        if end is not None:
+            return end
+        pause = RETRY if tick.problem else tick.decision.look_again
+        if until is not None:
+            pause = min(pause, max(until - reconciler.ports.clock.now(), timedelta(0)))
+        reconciler.ports.clock.sleep(pause)
+    return None
+
+
+def _end(run: Run, tick: Tick, until: datetime | None) -> Ending | None:
+    done = ending.of_done(tick, run.place, run.served)
+    if done is not None:
+        return done
+    if run.no_wait and not tick.problem:
+        left = ending.of_open(tick, run.place, run.served, "one look, as asked")
+        return Ending(left.finished, Code.DONE if left.code == Code.IN_PROGRESS else left.code)
+    if until is not None and run.now() >= until:
+        return ending.of_open(tick, run.place, run.served, "the time limit has come")
+    rehearsal = run.connection.rehearsal if run.connection else None
+    if rehearsal is not None and tick.decision.only_a_person and not rehearsal.people_left():
+        return ending.of_open(tick, run.place, run.served, "the scenario has nobody left to act")
+    return None
+
+
+def _left(run: Run) -> Ending:
+    """Return the ending after a signal: detached, whatever the rollout waits for."""
+    why = f"detached by {run.leaving}; nobody watches now"
+    if run.last is None:
+        place = run.place
+        commands = (
+            f"rollout apply {place}",
+            f"rollout status {place}",
+            f"rollout rollback {place}",
+        )
+        finished = Finished(run.now(), "in_progress", why, next=commands)
+        return Ending(finished, Code.IN_PROGRESS)
+    end = ending.of_open(run.last, run.place, run.served, why)
+    return Ending(end.finished, Code.IN_PROGRESS)
+
+
+# People of a scenario ---------------------------------------------------------------------------
+
+
+def _introduce_people(run: Run, connection: Connection) -> None:
+    """Let what a scenario's people say to rollout run the real act, on the same ports."""
+    assert connection.rehearsal is not None
+
+    def say(word: str, details: Mapping[str, str]) -> None:
+        person, reason = details.get("person", "somebody"), details.get("reason", "")
+        reconciler = Reconciler(connection.ports, connection.name)
+        try:
+            done = deeds.perform(reconciler, word, person, reason)
+        except PortError as error:
+            run.message("warning", f"{person}: {word} did not work: {error.what}")
+            return
+        if isinstance(done, Refusal):
+            run.message("warning", f"{person}: {word} was refused: {done.reason}")
+        else:
+            run.message("info", f"{person}: {word}" + (f" ({reason})" if reason else ""))
+
+    connection.rehearsal.listen(say)
+
+
+# Signals ----------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _leaving_on_signals(run: Run) -> Iterator[None]:
+    """Let SIGINT and SIGTERM end the loop at its next look, at the latest after 5 s.
+
+    A call cut off midway loses nothing: the next run sees on the service what was written.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        if run.leaving:
+            raise Detached
+        run.leaving = signal.Signals(number).name
+        if run.connection is not None:
+            run.connection.stop()
+        if hasattr(signal, "setitimer"):
+            signal.setitimer(signal.ITIMER_REAL, DETACH_SECONDS)
+
+    def give_up(_number: int, _frame: FrameType | None) -> None:
+        raise Detached
+
+    handlers = {signal.SIGINT: leave, signal.SIGTERM: leave}
+    if hasattr(signal, "SIGALRM"):
+        handlers[signal.SIGALRM] = give_up
+    before = {number: signal.signal(number, what) for number, what in handlers.items()}
+    try:
+        yield
+    finally:
+        if hasattr(signal, "setitimer"):
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, what in before.items():
+            signal.signal(number, what)

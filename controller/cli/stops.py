@@ -1,0 +1,92 @@
+"""How a command ends before its time: one sentence, the mend, and the exit code.
+
+Here: the exit codes, and the translation of what may be raised. Not here: how a rollout ends
+(`ending`).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from enum import IntEnum
+from typing import IO, Any
+
+import click
+
+
+class Code(IntEnum):
+    """The exit codes that scripts rely on (DESIGN.md §6)."""
+
+    DONE = 0
+    ERROR = 1
+    USAGE = 2
+    ROLLED_BACK = 3
+    WAITING = 4
+    IN_PROGRESS = 5
+    SPLIT = 6
+
+
+class Stop(click.ClickException):
+    """The command cannot go on. mend: what to do about it, or ""."""
+
+    def __init__(self, what: str, mend: str = "", code: int = Code.ERROR) -> None:
+        super().__init__(what)
+        self.mend = mend
+        self.exit_code = code
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Write it on stderr."""
+        stream = file or click.get_text_stream("stderr")
+        text = f"error: {self.message}"
+        if self.mend:
+            text += f"\nmend: {self.mend}"
+        _echo(text, stream)
+
+
+class InvalidPlan(Stop):
+    """A plan that cannot run; the message is the rendered diagnostics."""
+
+    def __init__(self, rendered: str) -> None:
+        super().__init__(rendered, code=Code.USAGE)
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Write the diagnostics as they are: they name file and line themselves."""
+        _echo(self.message, file or click.get_text_stream("stderr"))
+
+
+def as_stop(error: Exception) -> click.ClickException:
+    """Return what to show for an error that nobody caught."""
+    from controller.plan.diagnostics import PlanInvalid, render
+    from controller.ports import PortError
+
+    match error:
+        case click.ClickException():
+            return error
+        case PlanInvalid(diagnostics=found):
+            return InvalidPlan(render(found))
+        case PortError(what=what, mend=mend):
+            return Stop(what, mend)
+        case _:
+            name = type(error).__name__
+            return Stop(
+                f"something in rollout itself went wrong: {name}: {error}",
+                "the same command with ROLLOUT_DEBUG=1 shows where; traffic is only ever changed "
+                "together with its record, so `rollout status` tells the truth",
+            )
+
+
+def debugging(ctx: click.Context) -> bool:
+    """Tell whether tracebacks are wanted: `rollout --debug …` or ROLLOUT_DEBUG=1."""
+    return bool(ctx.find_root().params.get("debug") or os.environ.get("ROLLOUT_DEBUG"))
+
+
+def show_traceback() -> None:
+    """Write the traceback of the error being handled on stderr."""
+    _echo(traceback.format_exc(), sys.stderr)
+
+
+def _echo(text: str, stream: IO[Any]) -> None:
+    """Write text that the stream's encoding may not have all characters for."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    click.echo(text.encode(encoding, "replace").decode(encoding), file=stream)

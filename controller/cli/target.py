@@ -1,0 +1,121 @@
+"""What a command is about: a plan, or a service by name; and where that service is.
+
+Here: reading the plan's file, project and region with who said them. No client is made here.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from controller.cli.stops import Code, Stop
+from controller.engine.observation import ServiceName
+
+if TYPE_CHECKING:
+    from controller.cli.wiring import Connection
+    from controller.plan.diagnostics import Diagnostic
+    from controller.plan.model import Plan
+
+SANDBOX_PROJECT = "demo"
+SANDBOX_REGION = "us-central1"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A service and, where one was named, its plan.
+
+    argument: as it was typed, quoted for a shell's paste by `place`. said: who named project and
+    region.
+    """
+
+    argument: str
+    name: ServiceName
+    plan: Plan | None = None
+    warnings: tuple[Diagnostic, ...] = ()
+    said: str = ""
+    scenario: str | None = None
+
+    @property
+    def place(self) -> str:
+        """Return what another command needs to mean the same service."""
+        name = self.name
+        if self.plan is not None and self.argument != "-":
+            return self.argument if " " not in self.argument else f"'{self.argument}'"
+        return f"{name.service} --region {name.region} --project {name.project}"
+
+    def connect(self) -> Connection:
+        """Connect to where the service is. Raises PortError."""
+        from controller.cli import wiring
+
+        if self.scenario is not None:
+            return wiring.rehearse(self.name, self.plan, self.scenario, os.environ)
+        return wiring.connect(self.name, os.environ)
+
+
+def looks_like_plan(argument: str) -> bool:
+    """Tell a plan's path from a service's name."""
+    return (
+        argument == "-"
+        or argument.endswith((".yaml", ".yml"))
+        or "/" in argument
+        or os.sep in argument
+        or Path(argument).is_file()
+    )
+
+
+def find(
+    argument: str,
+    *,
+    project: str | None,
+    region: str | None,
+    variables: Mapping[str, str] | None = None,
+    scenario: str | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Target:
+    """Return what the arguments mean. Flags win over the environment, which wins over the plan.
+
+    scenario: the sandbox's; in it the environment says nothing, and there is always a project.
+    Raises PlanInvalid, and Stop (2) where project or region are not said.
+    """
+    env = os.environ if env is None else env
+    target = Target(argument, ServiceName("", "", argument), scenario=scenario)
+    plan = None
+    if looks_like_plan(argument):
+        plan, warnings = read(argument, variables or {}, env)
+        target = replace(target, plan=plan, warnings=warnings)
+    from controller.cli.wiring import Resolved, resolve_project, resolve_region
+
+    around: Mapping[str, str] = {} if scenario is not None else env
+    named = resolve_project(project, around, plan.project if plan else None)
+    there = resolve_region(region, around, plan.region if plan else None)
+    if scenario is not None:
+        named = named or Resolved(SANDBOX_PROJECT, "the sandbox")
+        there = there or Resolved(SANDBOX_REGION, "the sandbox")
+    if named is None:
+        mend = "--project P, GOOGLE_CLOUD_PROJECT, or `project:` in the plan"
+        raise Stop("no project is named", mend, Code.USAGE)
+    if there is None:
+        mend = "--region R, CLOUDSDK_RUN_REGION, or `region:` in the plan"
+        raise Stop("no region is named", mend, Code.USAGE)
+    service = plan.service if plan is not None else argument
+    said = f"project {named.value} ({named.source}), region {there.value} ({there.source})"
+    return replace(target, name=ServiceName(named.value, there.value, service), said=said)
+
+
+def read(
+    path: str, variables: Mapping[str, str], env: Mapping[str, str]
+) -> tuple[Plan, tuple[Diagnostic, ...]]:
+    """Read a plan's file, "-" for standard input. Raises PlanInvalid."""
+    from controller.plan.reader import read_plan
+    from controller.plan.source import MOST_BYTES, Source, load
+
+    if path == "-":
+        source = Source("standard input", sys.stdin.buffer.read(MOST_BYTES + 1))
+    else:
+        source = load(path)
+    reading = read_plan(source, env=env, variables=variables)
+    return reading.plan, reading.warnings

@@ -1,0 +1,178 @@
+"""The one place that knows which world a command is in, and makes the adapters for it.
+
+Production and the sandbox get the same adapters; only what they talk to differs: Google, a served
+sandbox (by the environment), or a world in this process. Google's libraries are imported here, when
+a command connects.
+"""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from controller import __version__
+from controller.cloud.target import Resolved, resolve_endpoint, resolve_project, resolve_region
+from controller.engine.observation import ServiceName
+from controller.reconciler import Ports
+
+if TYPE_CHECKING:
+    import requests
+
+    from controller.plan.model import Plan
+    from controller.sandbox import Sandbox
+
+__all__ = [
+    "Connection",
+    "Rehearsal",
+    "Resolved",
+    "connect",
+    "rehearse",
+    "resolve_project",
+    "resolve_region",
+    "scenarios",
+]
+
+USER_AGENT = f"rollout/{__version__}"
+CLOCK = "ROLLOUT_SANDBOX_CLOCK"
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """A world in this process and the people in it."""
+
+    scenario: str
+    people_left: Callable[[], bool]
+    tell: Callable[[str], None]
+    listen: Callable[[Callable[[str, Mapping[str, str]], None]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """The ports of a command. stop: ends a sleep under way and all later ones.
+
+    person: who acts, as the record will say. rehearsal: None outside the sandbox.
+    """
+
+    name: ServiceName
+    ports: Ports
+    stop: Callable[[], None]
+    person: Callable[[], str]
+    rehearsal: Rehearsal | None = None
+
+    def now(self) -> datetime:
+        """Return the time of the world this command is in."""
+        return self.ports.clock.now()
+
+
+def scenarios() -> list[str]:
+    """Return the names of the packaged scenarios."""
+    from controller.sandbox.scenario import names
+
+    return names()
+
+
+def connect(name: ServiceName, env: Mapping[str, str]) -> Connection:
+    """Connect to Google Cloud, or to the endpoints that the environment names.
+
+    Raises Denied where there are no credentials, Refused for an endpoint that cannot be.
+    """
+    import requests
+
+    from controller.cloud import clients
+    from controller.cloud.checks import HttpChecker
+    from controller.cloud.clock import SystemClock
+    from controller.cloud.monitoring import CloudMonitoring
+    from controller.cloud.run import CloudRun
+    from controller.cloud.served_clock import ServedSandboxClock
+
+    endpoints = resolve_endpoint(env)
+    clock = ServedSandboxClock(env[CLOCK]) if env.get(CLOCK) else SystemClock()
+    run = clients.run_clients(endpoints.run, USER_AGENT)
+    router = CloudRun(
+        run.services, run.revisions, run.session, run.base_url, clock, user_agent=USER_AGENT
+    )
+    metrics = CloudMonitoring(clients.metric_client(endpoints.monitoring, USER_AGENT))
+    checker = HttpChecker(requests.Session(), clock, env, clients.id_token_for)
+    has_account = endpoints.run is None or not endpoints.run.plaintext
+    ports = Ports(router, metrics, checker, clock)
+    return Connection(name, ports, clock.stop, lambda: _person(env, ambient=has_account))
+
+
+def rehearse(
+    name: ServiceName, plan: Plan | None, scenario: str, env: Mapping[str, str]
+) -> Connection:
+    """Make a world of a scenario in this process and connect to it.
+
+    Raises Refused where there is no such scenario or it cannot be used.
+    """
+    from controller.cli.wiring.setting import setting_of
+    from controller.ports import Refused
+    from controller.sandbox import build
+    from controller.sandbox.scenario import ScenarioError, load
+
+    try:
+        loaded = load(scenario)
+    except ScenarioError as error:
+        raise Refused(str(error)) from error
+    sandbox = build(loaded, setting_of(name, plan))
+    world = sandbox.world
+
+    def listen(listener: Callable[[str, Mapping[str, str]], None]) -> None:
+        world.announcements = listener
+
+    return Connection(
+        name,
+        _ports_in(sandbox, name.region, env),
+        lambda: None,
+        lambda: env.get("CLOUDSDK_CORE_ACCOUNT") or "you",
+        Rehearsal(loaded.name, world.people_left, world.tell, listen),
+    )
+
+
+def _ports_in(sandbox: Sandbox, region: str, env: Mapping[str, str]) -> Ports:
+    """Make the production adapters on a world's in-process doors."""
+    from controller.cloud import clients
+    from controller.cloud.checks import HttpChecker
+    from controller.cloud.monitoring import CloudMonitoring
+    from controller.cloud.run import CloudRun
+
+    clock, channel = sandbox.clock, sandbox.channel
+    base = f"https://{region}-run.googleapis.com"
+    run = clients.run_clients_on(channel, _session(sandbox), base, USER_AGENT)
+    router = CloudRun(
+        run.services, run.revisions, run.session, run.base_url, clock, user_agent=USER_AGENT
+    )
+    metrics = CloudMonitoring(clients.metric_client_on(channel, USER_AGENT))
+    return Ports(router, metrics, HttpChecker(_session(sandbox), clock, env), clock)
+
+
+def _session(sandbox: Sandbox) -> requests.Session:
+    import requests
+
+    session = requests.Session()
+    session.trust_env = False
+    for prefix in ("https://", "http://"):
+        session.mount(prefix, sandbox.http_adapter)
+    return session
+
+
+def _person(env: Mapping[str, str], *, ambient: bool) -> str:
+    """Return the account in use: gcloud's, else the credentials' own, else the login name."""
+    if env.get("CLOUDSDK_CORE_ACCOUNT"):
+        return env["CLOUDSDK_CORE_ACCOUNT"]
+    if ambient:
+        import google.auth
+
+        credentials, _ = google.auth.default()
+        known = getattr(credentials, "account", "") or getattr(
+            credentials, "service_account_email", ""
+        )
+        if known and known != "default":  # a machine's, before its first token
+            return str(known)
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "somebody"
