@@ -1,0 +1,108 @@
+"""`rollout sandbox`: serve a small world that answers Google's APIs, and list what can happen."""
+
+from __future__ import annotations
+
+import click
+
+from controller.cli import options
+
+VARIABLES = (
+    "CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN",
+    "CLOUDSDK_API_ENDPOINT_OVERRIDES_MONITORING",
+    "ROLLOUT_SANDBOX_CLOCK",
+)
+
+
+@click.group(name="sandbox")
+def cli() -> None:
+    """A small world that answers Google's APIs, with a clock of its own.
+
+    `rollout apply PLAN --sandbox` needs none of this: it makes its own world. Serve one to try
+    other tools, several controllers, or Google's own clients against it.
+
+    \b
+    Example:
+      rollout sandbox serve --port 8085 --scenario errors --speed 600
+    """
+
+
+@cli.command(name="serve")
+@click.option("--port", type=click.IntRange(0, 65_535), default=8085, show_default=True,
+              help="0 picks a free one.")  # fmt: skip
+@click.option("--scenario", default="healthy", metavar="NAME|FILE", show_default=True)
+@click.option("--plan", metavar="PLAN", help="Make the world of this plan.")
+@click.option("--speed", type=click.FloatRange(min=0), default=1.0, show_default=True,
+              help="Seconds of the world in each real one; 0: only POST /sandbox/clock moves it.",
+              )  # fmt: skip
+@options.variables
+@options.output
+def serve(
+    *,
+    port: int,
+    scenario: str,
+    plan: str | None,
+    speed: float,
+    variables: dict[str, str],
+    output: str,
+) -> None:
+    """Serve a world on one loopback port, gRPC and HTTP/1.1, until Ctrl-C.
+
+    The first line says that it is ready: the address, and the environment to paste.
+
+    \b
+    Example:
+      rollout sandbox serve --port 0 --scenario errors --plan plans/ion-api.yaml -o json
+    """
+    import signal
+    import threading
+
+    from controller.cli.target import SANDBOX_PROJECT, find
+    from controller.cli.wiring.serving import served
+
+    place = (
+        find(plan, project=None, region=None, variables=variables, scenario=scenario)
+        if plan
+        else None
+    )
+    name, read = (place.name, place.plan) if place else (None, None)
+    stopped = threading.Event()
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, lambda _number, _frame: stopped.set())
+    with served(scenario, name, read, port=port, speed=speed) as world:
+        _tell(world.address, world.port, name.project if name else SANDBOX_PROJECT, output)
+        stopped.wait()
+
+
+def _tell(address: str, port: int, project: str, output: str) -> None:
+    """Write the one line that says the world is ready."""
+    import json
+
+    environment = {**dict.fromkeys(VARIABLES, address), "CLOUDSDK_CORE_PROJECT": project}
+    if output == "json":
+        ready = {"event": "listening", "port": port, "address": address, "env": environment}
+        click.echo(json.dumps({"version": 1, **ready}))
+    else:
+        pasted = " ".join(f"{variable}={value}" for variable, value in environment.items())
+        click.echo(f"listening on {address}; paste: export {pasted}")
+
+
+@cli.command(name="list")
+@options.output
+def list_(output: str) -> None:
+    """List the packaged scenarios, with what each is about.
+
+    \b
+    Example:
+      rollout sandbox list
+    """
+    import json
+
+    from controller.cli.wiring.serving import abouts
+
+    told = abouts()
+    if output == "json":
+        click.echo(json.dumps(told))
+        return
+    width = max(len(name) for name in told)
+    for name, about in told.items():
+        click.echo(f"{name:{width}}  {about}")
