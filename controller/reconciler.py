@@ -24,7 +24,7 @@ from controller.engine.checking import (
 )
 from controller.engine.codec import Unreadable, decode, encode
 from controller.engine.decide import decide, over, vanished
-from controller.engine.decision import Decision, Refusal, State
+from controller.engine.decision import Action, Decision, Refusal, State
 from controller.engine.events import Decided, Event
 from controller.engine.observation import (
     CheckSeen,
@@ -38,7 +38,7 @@ from controller.engine.observation import (
     ServiceState,
     Window,
 )
-from controller.engine.record import Phase, Record, stamp
+from controller.engine.record import Phase, Record, Transition, stamp
 from controller.engine.split import TAG_NEW, TAG_OLD
 from controller.engine.watching import assume_own, windows
 from controller.gates.evidence import Query, Readings
@@ -97,7 +97,10 @@ class Reconciler:
         self.ports = ports
         self.name = name
         self._memory: Record | None = None
-        self._decided: tuple[str, str] = ("", "")
+        self._decided: tuple[Action, State] | None = None
+        self._happened: tuple[Transition, ...] = ()
+        self._unsure: tuple[Record, tuple[Event, ...]] | None = None
+        self._late: tuple[Event, ...] = ()
 
     # A tick ------------------------------------------------------------------------------------
 
@@ -157,14 +160,18 @@ class Reconciler:
         now: datetime,
         problem: str = "",
     ) -> Tick:
-        said = (decision.action.value, decision.state.value)
+        happened = decision.record.transitions[-1:]
+        heartbeat = decision.action is Action.NOTE and happened == self._happened
+        said = (Action.WAIT if heartbeat else decision.action, decision.state)
+        self._happened = happened
         decided: tuple[Event, ...] = ()
         if said != self._decided:
             decided = (Decided(now, decision.action.value, decision.reason, decision.look_again),)
         self._decided = said
         # What was decided but not written did not happen: its events would tell a lie.
         told = decision.events if not problem else ()
-        return Tick(now, decision, observation, (*told, *decided), plan, problem)
+        late, self._late = self._late, ()
+        return Tick(now, decision, observation, (*late, *told, *decided), plan, problem)
 
     def _record(self, service: ServiceState, now: datetime) -> tuple[Record | None, str]:
         """Return the record to decide on, and why ours is lost if it is."""
@@ -181,6 +188,11 @@ class Reconciler:
             if known is None:
                 raise Unreadable(f"the record on the service cannot be read: {error}") from error
             return known, f"the record on the service cannot be read any more: {error}"
+        if self._unsure is not None and self._unsure[0].nonce == written.nonce:
+            # The answer to our write was lost, the write was not: what it did is told now.
+            known, self._late = self._unsure
+            self._memory = known
+        self._unsure = None
         if known is None or known.rollout != written.rollout:
             if known is not None and known.phase is not Phase.DONE:
                 return known, f"another rollout's record ({written.rollout}) replaced ours"
@@ -290,6 +302,9 @@ class Reconciler:
         change = Change(decision.write.targets, encode(record), decision.write.raises)
         try:
             self.ports.router.write(service, change, now)
+        except Unavailable as error:
+            self._unsure = (record, decision.events)
+            return error.what
         except PortError as error:
             return error.what
         self._memory = record

@@ -13,7 +13,7 @@ from controller.engine.events import Started
 from controller.engine.observation import RevisionState, ServiceState
 from controller.engine.record import Phase, Record, Shift
 from controller.engine.split import TAG_NEW, own_tags, shares, split_text, tags_fit, targets_for
-from controller.plan.compact import digest, differences, from_json, to_json
+from controller.plan.compact import differences, digest, from_json, to_json
 from controller.plan.model import Plan
 
 ROLLED_BACK_BEFORE = 3  # the exit code for a candidate that was rolled back (DESIGN.md §6)

@@ -31,6 +31,7 @@ from controller.engine.watching import (
     held,
     hold_of,
     interval,
+    last_seen,
     watch,
 )
 from controller.engine.wording import minutes_shown
@@ -487,8 +488,7 @@ def _blind(
         return None
     look = min(interval(plan, record, now), timedelta(minutes=1))
     assert record.in_force is not None
-    marks = [state.watermark for state in record.gates.values()]
-    seen_until = max(min(marks, default=record.in_force) + plan.evidence.delay, record.in_force)
+    seen_until = last_seen(plan, record)
     why = f"Monitoring does not answer: {watched.blind}"
     rule = plan.when.monitoring_out
     since = record.stopped or seen_until
@@ -499,7 +499,7 @@ def _blind(
         return _kept(plan, record, service, now, why, look)
     stopped = replace(record, stopped=since)
     if now - since >= rule.hold:
-        since_text = f"{why} (since {minutes_shown(now - since)})"
+        since_text = f"{why} (for {minutes_shown(now - since)})"
         match rule.then:
             case Then.ASK:
                 return _ask_once(stopped, service, now, AskKind.MONITORING_OUT, since_text, look)

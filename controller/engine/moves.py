@@ -162,7 +162,7 @@ def roll_back(
         POLL,
         back,
         State.ROLLING_BACK,
-        _write(service, back),
+        _write(service, back, new_tag=False),  # a tag on a broken revision may fail the write
         (Shifted(now, split, in_force=False, reason=reason),),
         verdicts or {},
     )
@@ -282,13 +282,14 @@ def note(
 ) -> Decision:
     """Write the record without moving traffic."""
     noted = record.noting(now, transition, reason, by) if transition else record
+    candidate_tagged = record.phase is not Phase.ROLLING_BACK
     return Decision(
         Action.NOTE,
         reason,
         look_again,
         noted,
         state_of(noted),
-        _write(service, noted),
+        _write(service, noted, new_tag=candidate_tagged),
         events,
         verdicts or {},
     )

@@ -125,6 +125,12 @@ def watermark(plan: Plan, record: Record, gate: str) -> datetime:
     assert record.in_force is not None
     if gate in record.gates:
         return record.gates[gate].watermark
+    return watermark_at_first(plan, record)
+
+
+def watermark_at_first(plan: Plan, record: Record) -> datetime:
+    """Return where a stage's evidence starts: settled, and warmed up."""
+    assert record.in_force is not None
     return ceil_minute(record.in_force + SETTLE + plan.evidence.warm_up)
 
 
@@ -180,6 +186,21 @@ def covered(plan: Plan, record: Record, until: datetime) -> bool:
         gate.name in record.gates and record.gates[gate.name].watermark >= floor_minute(until)
         for gate in plan.gates_at(record.stage)
     )
+
+
+def last_seen(plan: Plan, record: Record) -> datetime:
+    """Return when Monitoring last answered for every gate, as far as the watermarks tell."""
+    assert record.in_force is not None
+    seen = [
+        record.gates[name].watermark + delay_of(plan, query)
+        for name, query in queries(plan, record.stage).items()
+        if name in record.gates
+    ]
+    # Until the first minute of the stage has settled there is nothing to ask for.
+    settled = watermark_at_first(plan, record) + max(
+        plan.evidence.delay, plan.evidence.custom_delay
+    )
+    return max(min(seen, default=settled), settled)
 
 
 def served_in_stage(plan: Plan, record: Record) -> int:

@@ -7,9 +7,6 @@ writes come into force after a time (`Run.reconcile`); a later write supersedes 
 from __future__ import annotations
 
 import copy
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -18,50 +15,25 @@ import grpc
 from controller.sandbox.errors import RpcError
 from controller.sandbox.faults import Shift
 from controller.sandbox.services import Json, Revision, Service, rfc3339, targets_of
+from controller.sandbox.validation import (
+    REVISION_NAME,
+    V1_FIELDS,
+    Fields,
+    check_annotations,
+    check_traffic,
+    invalid,
+)
 
 if TYPE_CHECKING:
     from controller.sandbox.world import Operation, World
 
-RESERVED = (
-    "run.googleapis.com/",
-    "cloud.googleapis.com/",
-    "serving.knative.dev/",
-    "autoscaling.knative.dev/",
-)
 CREATOR = "serving.knative.dev/creator"
 LAST_MODIFIER = "serving.knative.dev/lastModifier"
 OPERATION_ID = "run.googleapis.com/operation-id"
 INGRESS_STATUS = "run.googleapis.com/ingress-status"
 SERVER_OWNED = (CREATOR, LAST_MODIFIER, OPERATION_ID, INGRESS_STATUS)
-ANNOTATION_BYTES = 262_144
 METADATA_SETTLES = timedelta(seconds=2)
 LETTERS = "bcdfghjklmnpqrstvwxz"
-REVISION_NAME = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
-TAG = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
-ANNOTATION_NAME = re.compile(
-    r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Fields:
-    """How an API calls the fields in its refusals."""
-
-    traffic: str = "spec.traffic"
-    revision: str = "spec.traffic.revisionName"
-    tag: str = "spec.traffic.tag"
-    annotations: str = "metadata.annotations"
-    template_name: str = "spec.template.metadata.name"
-
-
-V1_FIELDS = Fields()
-V2_FIELDS = Fields(
-    "UpdateServiceRequest.service.traffic",
-    "UpdateServiceRequest.service.traffic[].revision",
-    "UpdateServiceRequest.service.traffic[].tag",
-    "UpdateServiceRequest.service.annotations",
-    "UpdateServiceRequest.service.template.revision",
-)
 
 
 def replace(
@@ -177,9 +149,9 @@ def _wanted(service: Service, body: Json, fields: Fields) -> Json:
         raise invalid("metadata and spec are required.")
     if metadata.get("name", service.name) != service.name:
         raise invalid(f"metadata.name: {metadata['name']!r} is not the name in the request.")
-    _check_traffic(service, spec.get("traffic"), fields)
+    check_traffic(service, spec.get("traffic"), fields)
     annotations = metadata.get("annotations") or {}
-    _check_annotations(annotations, fields)
+    check_annotations(annotations, fields)
     kept = service.raw["metadata"].get("annotations", {})
     owned = {key: kept[key] for key in SERVER_OWNED if key in kept}
     wanted = {**copy.deepcopy(service.raw), "spec": copy.deepcopy(spec)}
@@ -190,48 +162,6 @@ def _wanted(service: Service, body: Json, fields: Fields) -> Json:
         **owned,
     }
     return wanted
-
-
-def _check_traffic(service: Service, traffic: Any, fields: Fields) -> None:
-    if traffic in (None, []):
-        return
-    targets = targets_of(traffic)
-    tags = [target.tag for target in targets if target.tag]
-    for target in targets:
-        if target.revision is not None and "/" in target.revision:
-            raise invalid(
-                f"Violation in {fields.revision}: '{target.revision}' is not a revision name; "
-                "full resource names are not allowed."
-            )
-        if not 0 <= target.percent <= 100:
-            raise invalid(f"Violation in {fields.traffic}: percent must be between 0 and 100.")
-    if (total := sum(target.percent for target in targets)) != 100:
-        raise invalid(f"Violation in {fields.traffic}: percents sum to {total}, must be 100.")
-    for tag in tags:
-        _check_tag(service, tag, tags, fields)
-
-
-def _check_tag(service: Service, tag: str, tags: list[str], fields: Fields) -> None:
-    if tags.count(tag) > 1:
-        raise invalid(f"Violation in {fields.tag}: tag '{tag}' is used more than once.")
-    if not TAG.fullmatch(tag):
-        raise invalid(f"Violation in {fields.tag}: '{tag}' is not a valid tag.")
-    if len(tag) + len(service.name) > 46:
-        raise invalid(
-            f"{fields.tag}: traffic tag '{tag}' and service name '{service.name}' together are "
-            "too long. Combined traffic tag and service name cannot exceed 46 characters."
-        )
-
-
-def _check_annotations(annotations: Mapping[str, str], fields: Fields) -> None:
-    size = sum(len(key.encode()) + len(str(value).encode()) for key, value in annotations.items())
-    if size > ANNOTATION_BYTES:
-        raise invalid(f"{fields.annotations}: must have at most {ANNOTATION_BYTES} bytes")
-    for key, value in annotations.items():
-        if not isinstance(value, str):
-            raise invalid(f"{fields.annotations}: the value of '{key}' must be a string.")
-        if not ANNOTATION_NAME.fullmatch(key):
-            raise invalid(f"{fields.annotations}: '{key}' is not a valid annotation key.")
 
 
 def _template(service: Service, wanted: Json, fields: Fields) -> tuple[Json, str]:
@@ -272,11 +202,6 @@ def _generated_name(service: Service) -> str:
 
 def _same(old: Json, new: Json) -> bool:
     return bool(old["spec"] == new["spec"] and old["metadata"] == new["metadata"])
-
-
-def invalid(text: str) -> RpcError:
-    """Return a refusal of what was sent."""
-    return RpcError(grpc.StatusCode.INVALID_ARGUMENT, text)
 
 
 # What an accepted write leads to.
@@ -360,13 +285,21 @@ def _cannot_serve(service: Service) -> str:
                 f"Revision '{name}' does not exist or is deleted. Update all traffic to route to "
                 "currently available revisions."
             )
-        if revision.state != "ready":
+        # Whether a bare tag on an unready revision fails the split is not established; a revision
+        # that lost its readiness is taken to keep its tag.
+        if revision.state != "ready" and target.percent:
             return f"Revision '{name}' is not ready and cannot serve traffic. {revision.message}"
     return ""
 
 
 def _note_latest_ready(service: Service) -> None:
-    ready = [revision for revision in service.revisions.values() if revision.state == "ready"]
+    """Note the newest revision that is ready; one that loses its readiness stays the latest."""
+    current = service.revisions.get(service.latest_ready)
+    ready = [
+        revision
+        for revision in service.revisions.values()
+        if revision.state == "ready" and (current is None or revision.born >= current.born)
+    ]
     if ready:
         service.latest_ready = max(ready, key=_age_order).name
 
