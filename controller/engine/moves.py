@@ -325,7 +325,9 @@ def wait(
     verdicts: Mapping[str, Verdict] | None = None,
 ) -> Decision:
     """Do nothing now."""
-    only = (record.ask is not None and record.ask.kind.waits_for_ever) or record.paused is not None
+    answered = record.stage + 1 in record.approved
+    asked = record.ask is not None and record.ask.kind.waits_for_ever and not answered
+    only = asked or record.paused is not None
     return Decision(
         Action.WAIT,
         reason,
