@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import grpc
 
@@ -141,10 +141,8 @@ class CallFaults:
         if permission not in self._denied and all(fault.call != call for fault in self._faults):
             return method
 
-        def handle(request: object) -> object:
-            self.deny(
-                permission, str(getattr(request, "name", "") or getattr(request, "parent", ""))
-            )
+        def handle(request: Any) -> Any:
+            self.deny(permission, _resource_of(request))
             return self.around(call, lambda: method.handler(request))
 
         return Method(method.request, handle)
@@ -155,3 +153,11 @@ class CallFaults:
             if fault.call == call and hits(fault, count) and self._is_on(fault.since, fault.until):
                 return fault
         return None
+
+
+def _resource_of(request: Any) -> str:
+    """Return the name of what a raw request is about."""
+    for field in ("name", "parent"):
+        if found := getattr(request, field, ""):
+            return str(found)
+    return str(getattr(getattr(request, "service", None), "name", ""))

@@ -20,6 +20,7 @@ from controller.sandbox import v1_view, writes
 from controller.sandbox.errors import RpcError
 from controller.sandbox.faults import CallFaults
 from controller.sandbox.services import Json, Service
+from controller.sandbox.validation import invalid
 from controller.sandbox.web import HttpAnswer, json_answer
 from controller.sandbox.world import World
 
@@ -245,9 +246,9 @@ def _json(body: bytes | None) -> Any:
     try:
         content = json.loads(body or b"{}")
     except ValueError as error:
-        raise writes.invalid(f"Invalid JSON payload received: {error}") from None
+        raise invalid(f"Invalid JSON payload received: {error}") from None
     if not isinstance(content, dict):
-        raise writes.invalid("Invalid JSON payload received: an object is expected.")
+        raise invalid("Invalid JSON payload received: an object is expected.")
     return content
 
 

@@ -18,6 +18,7 @@ from controller.sandbox import v2_edits, v2_view, writes
 from controller.sandbox.errors import Method, RpcError
 from controller.sandbox.operations import Operations
 from controller.sandbox.services import Revision, Service
+from controller.sandbox.validation import V2_FIELDS, invalid
 from controller.sandbox.world import World
 
 CALLER = "caller@example.com"
@@ -80,7 +81,7 @@ class RunV2:
         """Answer CreateService with an operation."""
         region = self._parent(request.parent)
         if region not in self._world.setting.regions:
-            raise writes.invalid(f"Location '{region}' is not one of this world's.")
+            raise invalid(f"Location '{region}' is not one of this world's.")
         body = v2_edits.new_body(request.service, region)
         if request.validate_only:
             return self._operations.finished(request.service)
@@ -107,7 +108,7 @@ class RunV2:
             service,
             v2_edits.body(service.raw, shown, wanted),
             who=CALLER,
-            fields=writes.V2_FIELDS,
+            fields=V2_FIELDS,
             validate_only=request.validate_only,
         )
         if request.validate_only:
@@ -137,7 +138,7 @@ class RunV2:
         """Answer ListRevisions, the newest first; service `-` lists every one of the region."""
         match = SERVICE.fullmatch(request.parent)
         if match is None:
-            raise writes.invalid(f"'{request.parent}' is not the name of a service.")
+            raise invalid(f"'{request.parent}' is not the name of a service.")
         self._own_project(match[1], request.parent)
         owners = (
             [
@@ -169,21 +170,21 @@ class RunV2:
     def _parent(self, parent: str) -> str:
         match = PARENT.fullmatch(parent)
         if match is None:
-            raise writes.invalid(f"'{parent}' is not the name of a location.")
+            raise invalid(f"'{parent}' is not the name of a location.")
         self._own_project(match[1], parent)
         return match[2]
 
     def _service(self, name: str) -> Service:
         match = SERVICE.fullmatch(name)
         if match is None:
-            raise writes.invalid(f"'{name}' is not the name of a service.")
+            raise invalid(f"'{name}' is not the name of a service.")
         self._own_project(match[1], name)
         return self._world.service(match[2], match[3])
 
     def _revision(self, name: str) -> tuple[Service, Revision]:
         match = REVISION.fullmatch(name)
         if match is None:
-            raise writes.invalid(f"'{name}' is not the name of a revision.")
+            raise invalid(f"'{name}' is not the name of a revision.")
         self._own_project(match[1], name)
         return self._world.revision(match[2], match[4], match[3])
 
@@ -244,7 +245,7 @@ def _newest_first(revision: Revision) -> tuple[float, str]:
 def _page(found: Iterable[Any], size: int, token: str) -> tuple[list[Any], str]:
     """Return one page and the token of the next; a token is the number of entries before it."""
     if token and not token.isdigit():
-        raise writes.invalid("The page token is invalid.")
+        raise invalid("The page token is invalid.")
     start = int(token or 0)
     everything = list(found)
     end = start + min(size or LARGEST_PAGE, LARGEST_PAGE)

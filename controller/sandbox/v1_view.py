@@ -13,8 +13,9 @@ from typing import Any
 from controller.sandbox import conditions
 from controller.sandbox.errors import RpcError
 from controller.sandbox.services import Json, Revision, Service, Target, rfc3339
+from controller.sandbox.validation import invalid
 from controller.sandbox.world import World
-from controller.sandbox.writes import CREATOR, LAST_MODIFIER, invalid
+from controller.sandbox.writes import CREATOR, LAST_MODIFIER
 
 LATEST_ONLY = [{"latestRevision": True, "percent": 100}]
 

@@ -13,7 +13,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from controller.sandbox import v2_view
 from controller.sandbox.services import EPOCH, Json, Service
 from controller.sandbox.v2_view import INGRESS, LATEST, RUN, SCALE, STAGES
-from controller.sandbox.writes import RESERVED, V2_FIELDS, invalid
+from controller.sandbox.validation import RESERVED, V2_FIELDS, invalid
 
 WRITABLE = (
     "description", "labels", "annotations", "client", "client_version", "ingress", "launch_stage",

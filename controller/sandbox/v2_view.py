@@ -17,8 +17,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from controller.sandbox import conditions
 from controller.sandbox.services import Json, Revision, Service, Target, instant, targets_of
 from controller.sandbox.v1_view import last_modifier
+from controller.sandbox.validation import RESERVED
 from controller.sandbox.world import World
-from controller.sandbox.writes import CREATOR, RESERVED
+from controller.sandbox.writes import CREATOR
 
 ServicePb = run_v2.Service.pb()
 RevisionPb = run_v2.Revision.pb()

@@ -245,7 +245,8 @@ class World:
     def split_changed(self, service: Service) -> None:
         """Note the split now in force, and let happen what waits for a shift."""
         for revision in service.note_split(self.clock.now()):
-            self.people.shift_came(revision)
+            if service is self.find(self.setting.service):
+                self.people.shift_came(revision)
 
     def touch(self, service: Service) -> None:
         """Note that a service's status changed now."""

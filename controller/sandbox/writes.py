@@ -20,6 +20,7 @@ from controller.sandbox.validation import (
     V1_FIELDS,
     Fields,
     check_annotations,
+    check_template,
     check_traffic,
     invalid,
 )
@@ -151,6 +152,8 @@ def _wanted(service: Service, body: Json, fields: Fields) -> Json:
         raise invalid(f"metadata.name: {metadata['name']!r} is not the name in the request.")
     check_traffic(service, spec.get("traffic"), fields)
     annotations = metadata.get("annotations") or {}
+    if not isinstance(annotations, dict) or not isinstance(metadata.get("labels") or {}, dict):
+        raise invalid("metadata.annotations and metadata.labels: maps are expected.")
     check_annotations(annotations, fields)
     kept = service.raw["metadata"].get("annotations", {})
     owned = {key: kept[key] for key in SERVER_OWNED if key in kept}
@@ -167,8 +170,7 @@ def _wanted(service: Service, body: Json, fields: Fields) -> Json:
 def _template(service: Service, wanted: Json, fields: Fields) -> tuple[Json, str]:
     """Return the template to store and the name of the new revision that it needs, or ""."""
     new = wanted["spec"].get("template")
-    if not isinstance(new, dict) or not new.get("spec", {}).get("containers"):
-        raise invalid("spec.template.spec.containers: at least one container is required.")
+    check_template(new)
     name = new.get("metadata", {}).get("name", "")
     old = service.raw["spec"]["template"]
     if name and name in service.revisions:

@@ -245,3 +245,29 @@ def test_an_annotation_beyond_kubernetes_limits_is_refused() -> None:
         body = get(session)
         body["metadata"]["annotations"][key] = value
         assert put(session, body).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        [],
+        {"metadata": [], "spec": {}},
+        {"metadata": {}, "spec": {}},
+        {"metadata": {"labels": 1}, "spec": {}},
+        {"metadata": {"resourceVersion": "?"}, "spec": {}},
+        {"metadata": {}, "spec": {"traffic": 1}},
+        {"metadata": {}, "spec": {"traffic": [{"percent": "100"}]}},
+        {"metadata": {}, "spec": {"template": {"metadata": 1}}},
+        {"metadata": {}, "spec": {"template": {"spec": {"containers": [1]}}}},
+        {
+            "metadata": {},
+            "spec": {"template": {"spec": {"containers": [{"image": "i", "env": [1]}]}}},
+        },
+    ],
+)
+def test_a_body_of_another_shape_is_refused(body: Any) -> None:
+    _, session = a_world()
+    before = get(session)
+    answer = put(session, body)
+    assert (answer.status_code, answer.json()["error"]["status"]) == (400, "INVALID_ARGUMENT")
+    assert get(session) == before

@@ -322,7 +322,9 @@ def test_permissions_are_granted_unless_the_scenario_denies_them() -> None:
     )
     answer = services_of(sandbox).test_iam_permissions(request=asked)
     assert list(answer.permissions) == ["run.services.get"]
-    with pytest.raises(exceptions.PermissionDenied, match=r"Permission 'run\.services\.update'"):
+    with pytest.raises(
+        exceptions.PermissionDenied, match=r"'run\.services\.update' denied on .*ion-api'"
+    ):
         write(sandbox, traffic=split(5))
 
 
