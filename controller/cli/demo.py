@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
@@ -46,7 +47,9 @@ def cli() -> None:
     from controller.cli.examples import example_plan
     from controller.cli.stops import Code, Stop
 
-    plan = str(example_plan("ion-api"))
+    file = example_plan("ion-api")
+    here = Path.cwd()
+    plan = str(file.relative_to(here) if file.is_relative_to(here) else file)
     _narrate(_GOOD)
     good = _run(["apply", plan, "--scenario", "healthy"])
     if good != Code.DONE:

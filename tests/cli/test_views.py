@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from controller.cli import views
+from controller.cli.views.text import tick_lines
 from controller.engine.events import (
     Asked,
     Decided,
@@ -32,11 +33,12 @@ ROLLED_BACK = Finished(
     13_203,
     ("rollout history ion-api",),
 )
+TOO_LITTLE = Undecided("no data", Figures(), Why.NO_DATA)
 EVERY: tuple[Event, ...] = (
     Started(AT, "r1", "ion-api", "new", "old", ((5, timedelta(hours=24)),), attached=False),
     Observed(AT, 0, {"Requests": 1}),
     Judged(AT, "error-rate", Fail("4.1% of 1,203 requests", Figures(0.041, sample=1203))),
-    Judged(AT, "latency", Undecided("no data", Figures(), Why.NO_DATA)),
+    Judged(AT, "latency", TOO_LITTLE),
     Decided(AT, "wait", "holding 5%", timedelta(minutes=1)),
     Shifted(AT, {"old": 95, "new": 5}, in_force=False, reason="checks passed"),
     Asked(AT, "approval", "100% needs an approval", 4),
@@ -140,3 +142,10 @@ def test_nothing_is_redrawn_where_the_environment_says_no(
     view.show(EVERY[7])
     view.close()
     assert "\x1b" not in terminal.getvalue()
+
+
+def test_gates_that_have_seen_too_little_share_one_line() -> None:
+    assert tick_lines((EVERY[2], EVERY[3], Judged(AT, "requests", TOO_LITTLE))) == (
+        "gate error-rate: fail, 4.1% of 1,203 requests",
+        "not enough evidence yet: latency, requests",
+    )

@@ -35,9 +35,7 @@ class HumanView:
 
     def tick(self, tick: Tick) -> None:
         """Write what this pass changed."""
-        for event in tick.events:
-            self.show(event)
-        for line in self._changes.of(tick):
+        for line in (*text.tick_lines(tick.events), *self._changes.of(tick)):
             text.write(self._stderr, f"{text.stamp(tick.at)}  {line}")
 
     def close(self) -> None:

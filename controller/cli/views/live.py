@@ -62,9 +62,7 @@ class LiveView:
     def tick(self, tick: Tick) -> None:
         """Take a pass to be drawn next."""
         self._last = tick
-        for event in tick.events:
-            self.show(event)
-        for line in self._changes.of(tick):
+        for line in (*text.tick_lines(tick.events), *self._changes.of(tick)):
             self._say(f"{text.stamp(tick.at)}  {line}")
 
     def close(self) -> None:

@@ -5,7 +5,7 @@ Pure: nothing is printed here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import IO, assert_never
 
@@ -22,7 +22,7 @@ from controller.engine.events import (
 )
 from controller.engine.split import split_text
 from controller.engine.wording import minutes_shown
-from controller.gates.verdict import word
+from controller.gates.verdict import Undecided, Why, word
 from controller.gates.wording import count_text
 
 OUTCOMES: Mapping[str, str] = {
@@ -37,6 +37,7 @@ OUTCOMES: Mapping[str, str] = {
 }
 """Outcome on the wire → as people read it."""
 
+_TOO_EARLY = {Why.NO_DATA, Why.SAMPLE}
 _ASCII = str.maketrans(
     {
         "→": "->", "–": "-", "—": "-", "…": "...", "×": "x", "≥": ">=", "≤": "<=", "’": "'",
@@ -66,6 +67,23 @@ def lines(event: Event) -> tuple[str, ...]:
             return result(event)
         case _ as never:
             assert_never(never)
+
+
+def tick_lines(events: Sequence[Event]) -> tuple[str, ...]:
+    """Return the events of one pass as lines; gates that have seen too little share one."""
+    waiting = [
+        event.gate
+        for event in events
+        if isinstance(event, Judged)
+        and isinstance(event.verdict, Undecided)
+        and event.verdict.why in _TOO_EARLY
+    ]
+    told = [line for event in events if not _is_in(event, waiting) for line in lines(event)]
+    return (*told, f"not enough evidence yet: {', '.join(waiting)}") if waiting else tuple(told)
+
+
+def _is_in(event: Event, gates: Sequence[str]) -> bool:
+    return isinstance(event, Judged) and event.gate in gates
 
 
 def _started(event: Started) -> tuple[str, ...]:
