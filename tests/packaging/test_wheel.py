@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -76,6 +77,23 @@ def test_an_installed_rollout_finds_its_plans_away_from_the_checkout(
         text=True,
     )
     assert Path(done.stdout.strip()) == unpacked / "controller" / "_plans" / "ion-api.yaml"
+
+
+def test_a_wheel_built_from_the_source_distribution_has_the_same_files(
+    wheel: Path, tmp_path: Path
+) -> None:
+    backend = [sys.executable, "-m", "hatchling", "build"]
+    source = [*backend, "-t", "sdist", "-d", str(tmp_path)]
+    subprocess.run(source, cwd=ROOT, check=True, capture_output=True)
+    (packed,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(packed) as archive:
+        archive.extractall(tmp_path, filter="data")
+    rebuilt = [*backend, "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(
+        rebuilt, cwd=tmp_path / packed.name.removesuffix(".tar.gz"), check=True, capture_output=True
+    )
+    with zipfile.ZipFile(wheel) as ours, zipfile.ZipFile(tmp_path / wheel.name) as theirs:
+        assert set(ours.namelist()) == set(theirs.namelist())
 
 
 def test_the_changelog_has_a_place_for_what_is_not_yet_released() -> None:
