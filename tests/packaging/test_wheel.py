@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import tarfile
 import zipfile
 from pathlib import Path
 
@@ -86,8 +85,9 @@ def test_a_wheel_built_from_the_source_distribution_has_the_same_files(
     source = [*backend, "-t", "sdist", "-d", str(tmp_path)]
     subprocess.run(source, cwd=ROOT, check=True, capture_output=True)
     (packed,) = tmp_path.glob("*.tar.gz")
-    with tarfile.open(packed) as archive:
-        archive.extractall(tmp_path, filter="data")
+    # In a process of its own: which filters tarfile knows and warns about differs within 3.11.
+    unpack = [sys.executable, "-m", "tarfile", "-e", str(packed), str(tmp_path)]
+    subprocess.run(unpack, check=True, capture_output=True)
     rebuilt = [*backend, "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(
         rebuilt, cwd=tmp_path / packed.name.removesuffix(".tar.gz"), check=True, capture_output=True
