@@ -25,7 +25,7 @@ from controller.engine.checking import (
 from controller.engine.codec import Unreadable, decode, encode
 from controller.engine.decide import decide, over, vanished
 from controller.engine.decision import Action, Decision, Refusal, State
-from controller.engine.events import Decided, Event
+from controller.engine.events import Decided, Event, Message
 from controller.engine.observation import (
     CheckSeen,
     Gone,
@@ -38,12 +38,13 @@ from controller.engine.observation import (
     ServiceState,
     Window,
 )
+from controller.engine.preflight import PERIOD, history_windows, preflight
 from controller.engine.record import Phase, Record, Transition, stamp
 from controller.engine.split import TAG_NEW, TAG_OLD
-from controller.engine.watching import assume_own, windows
-from controller.gates.evidence import Query, Readings
+from controller.engine.watching import SETTLE, assume_own, ceil_minute, windows
+from controller.gates.evidence import CodeCounts, Query, Readings, Requests
 from controller.plan.compact import from_json
-from controller.plan.model import Check, Plan
+from controller.plan.model import Check, CustomMetric, Plan
 from controller.ports import (
     Change,
     Checker,
@@ -353,7 +354,59 @@ class Reconciler:
                 stable = router.revision(self.name, main)
             except Missing:
                 stable = None
-        return beginning.begin(wish, service, candidate, stable, record, now)
+        begun = beginning.begin(wish, service, candidate, stable, record, now)
+        if isinstance(begun, Decision) and begun.action is Action.START:
+            return self._preflighted(wish.plan, service, chosen, begun, now)
+        return begun
+
+    def _preflighted(
+        self, plan: Plan, service: ServiceState, candidate: str, begun: Decision, now: datetime
+    ) -> Decision | Refusal:
+        """Judge stable by its last day before anything is written."""
+        stable = tuple(name for name in service.asked if name != candidate)
+        history: dict[Query, Seen[Readings] | NotSeen] = {}
+        for query, window in history_windows(plan, now).items():
+            history[query] = self._history(query, stable, window)
+        found = preflight(plan, service, candidate, history, now)
+        if found.refusals:
+            return Refusal(
+                "; ".join(found.refusals), "change the limits, or mend stable before rolling out"
+            )
+        told = tuple(Message(now, "warning", text) for text in found.warnings)
+        return replace(begun, events=(*begun.events, *told))
+
+    def _history(
+        self, query: Query, stable: tuple[str, ...], window: Window
+    ) -> Seen[Readings] | NotSeen:
+        metrics, (start, end) = self.ports.metrics, (window.start, window.end)
+        try:
+            if isinstance(query, CustomMetric) and not metrics.exists(
+                self.name.project, query.type
+            ):
+                return NotSeen(f"nobody ever wrote {query.type} in {self.name.project}")
+            return Seen(metrics.read(self.name, query, stable, start, end, PERIOD))
+        except PortError as error:
+            return NotSeen(error.what)
+
+    def drained(self, record: Record, since: datetime, delay: timedelta) -> str:
+        """Verify a roll back: return "" once the candidate is seen to get no requests any more,
+        else what is seen instead. Waits until Monitoring can tell: settling, a minute, the delay.
+
+        since: when the split with candidate 0 came into force.
+        """
+        start = ceil_minute(since + SETTLE)
+        end = start + timedelta(minutes=1)
+        self.ports.clock.sleep(max(end + delay - self.ports.clock.now(), timedelta(0)))
+        try:
+            seen = self.ports.metrics.read(self.name, Requests(), (record.candidate,), start, end)
+        except PortError as error:
+            return f"whether requests still reach it could not be seen: {error.what}"
+        values = seen.get(record.candidate, {}).values()
+        left = sum(value.total for value in values if isinstance(value, CodeCounts))
+        own = sum(o.count for o in record.own if start < o.end <= end)
+        if left <= own:
+            return ""
+        return f"the candidate still got {left} requests in the minute before {end:%H:%M}Z"
 
     def _decoded(self, service: ServiceState) -> Record | None:
         if service.record_text is None:

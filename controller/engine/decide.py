@@ -21,6 +21,7 @@ from controller.engine.observation import (
     Seen,
     ServiceState,
 )
+from controller.engine.preflight import share_surprise
 from controller.engine.record import Ask, AskKind, Phase, Record, cut
 from controller.engine.split import split_text
 from controller.engine.watching import (
@@ -36,7 +37,16 @@ from controller.engine.watching import (
 )
 from controller.engine.wording import minutes_shown
 from controller.gates.verdict import Fail, Pass, Undecided, Verdict, Why, word
-from controller.plan.model import BothFailing, CheckWhen, NewRevision, OnFail, Plan, Then
+from controller.plan.model import (
+    BothFailing,
+    CheckWhen,
+    NewRevision,
+    OnFail,
+    Plan,
+    RequestCount,
+    ResponseRate,
+    Then,
+)
 
 SHIFT_MAX = timedelta(minutes=15)
 BLIND_GRACE = timedelta(minutes=10)  # a single lost answer is no outage
@@ -331,6 +341,9 @@ def _on_hold(
     newer = _newer_revision(plan, record, service, now, look)
     if newer is not None:
         return newer
+    strange = _strange_share(plan, record, service, now, look)
+    if strange is not None:
+        return strange
     waiting_for_data = record.ask is not None and record.ask.kind is AskKind.MONITORING_OUT
     if (record.stopped and record.ask is None) or waiting_for_data:
         text = "Monitoring answers again" if waiting_for_data else "the hold goes on"
@@ -510,6 +523,27 @@ def _blind(
     if record.stopped is None:
         return moves.note(stopped, service, now, why, look, transition="hold stands still")
     return _kept(plan, record, service, now, why, look)
+
+
+def _strange_share(
+    plan: Plan, record: Record, service: ServiceState, now: datetime, look: timedelta
+) -> Decision | None:
+    """Say once a stage that the candidate's real share is not the asked one."""
+    key = f"share {record.weight}%"
+    counting = [
+        record.gates[gate.name].tally
+        for gate in plan.gates_at(record.stage)
+        if isinstance(gate.metric, ResponseRate | RequestCount) and gate.name in record.gates
+    ]
+    if not counting or key in record.told:
+        return None
+    both = counting[0]
+    text = share_surprise(record.weight, both.candidate.total, both.stable.total)
+    if not text:
+        return None
+    told = replace(record, told=(*record.told, key)[-5:])
+    message = Message(now, "warning", text)
+    return moves.note(told, service, now, text, look, transition="share", events=(message,))
 
 
 def _newer_revision(

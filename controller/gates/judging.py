@@ -12,7 +12,7 @@ import math
 
 from controller.gates.tally import Side, Tally, mean_of, percentile_of, rate_of
 from controller.gates.verdict import Fail, Figures, Pass, Undecided, Verdict, Why
-from controller.gates.wording import count_text, shown, what_is_counted
+from controller.gates.wording import count_text, shown, statistic, what_is_counted
 from controller.plan.model import CustomMetric, Gate, Latency, RequestCount, ResponseRate, Versus
 
 MEAN_SAMPLE = 30  # requests before a mean says anything (the textbook's rule of thumb)
@@ -210,4 +210,4 @@ def _figures(gate: Gate, tally: Tally, needed: int, limit: float | None) -> Figu
 
 def _measured(gate: Gate, figures: Figures) -> str:
     sample = f"{count_text(figures.sample)} {what_is_counted(gate)}"
-    return f"{shown(gate, figures.estimate)} of {sample}"
+    return f"{statistic(gate)}{shown(gate, figures.estimate)} of {sample}"

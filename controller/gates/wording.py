@@ -41,5 +41,14 @@ def what_is_counted(gate: Gate) -> str:
     return "requests"
 
 
+def statistic(gate: Gate) -> str:
+    """Return what the gate's number is, with a space behind: "p95 ", "mean ", "" for a rate."""
+    match gate.metric:
+        case Latency(percentile) | CustomMetric(percentile=percentile):
+            return "mean " if percentile is None else f"p{percentile:g} "
+        case _:
+            return ""
+
+
 def _short(value: float) -> str:
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"  # noqa: PLR2004 - digits

@@ -1,0 +1,170 @@
+"""Before the first shift: is stable itself within the limits, and can the gates ever decide?
+
+Pure. What is refused here would never advance; what is warned of would surprise somebody later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from controller.engine.observation import NotSeen, Seen, ServiceState, Window
+from controller.engine.watching import delay_of, floor_minute
+from controller.engine.wording import minutes_shown
+from controller.gates.evidence import Query, Readings, minutes_of, query_of
+from controller.gates.judging import estimate_of, needed_sample
+from controller.gates.tally import Side, Tally, absorb
+from controller.gates.wording import count_text, shown, statistic
+from controller.plan.model import CustomMetric, Gate, Latency, Plan, RequestCount, ResponseRate
+
+HISTORY = timedelta(hours=24)
+PERIOD = timedelta(hours=1)
+FAR_ABOVE = 10  # a limit this many times stable's value lets a tenfold slowdown pass
+
+
+@dataclass(frozen=True, slots=True)
+class Preflight:
+    """What was found. refusals stop the rollout; warnings are told."""
+
+    refusals: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def history_windows(plan: Plan, now: datetime) -> dict[Query, Window]:
+    """Return what to read of stable's last 24 hours, by query."""
+    asked: dict[Query, Window] = {}
+    for gate in plan.gates:
+        query = query_of(gate, exact_codes=_exact(plan))
+        end = floor_minute(now - delay_of(plan, query))
+        asked[query] = Window(end - HISTORY, end)
+    return asked
+
+
+def _exact(plan: Plan) -> bool:
+    rates = [gate.metric for gate in plan.gates if isinstance(gate.metric, ResponseRate)]
+    return any(not code.endswith("xx") for metric in rates for code in metric.codes)
+
+
+def preflight(
+    plan: Plan,
+    service: ServiceState,
+    candidate: str,
+    history: Mapping[Query, Seen[Readings] | NotSeen],
+    now: datetime,
+) -> Preflight:
+    """Judge stable by its last day, and forecast what each stage will see."""
+    refusals: list[str] = []
+    warnings: list[str] = list(service.unusual)
+    if any(t.revision is None and t.percent for t in service.targets):
+        warnings.append("traffic goes to LATEST; it is pinned to the revision that means now")
+    stable = [name for name in service.asked if name != candidate]
+    for gate in plan.gates:
+        query = query_of(gate, exact_codes=_exact(plan))
+        seen = history.get(query, NotSeen("not asked"))
+        if isinstance(seen, NotSeen):
+            warnings.append(f"{gate.name}: stable could not be judged first: {seen.why}")
+            continue
+        side = _stable_side(gate, seen.value, stable, history_windows(plan, now)[query])
+        if not side.total:
+            warnings.append(
+                f"{gate.name}: Monitoring has no data of stable for the last 24 h; "
+                "if it has none of the candidate either, the gate stays undecided"
+            )
+            continue
+        refusals += _never_advances(plan, gate, side)
+        warnings += _too_far(gate, side)
+        warnings += _too_little(plan, gate, side)
+    return Preflight(_grouped(refusals), _grouped(warnings))
+
+
+def _grouped(lines: list[str]) -> tuple[str, ...]:
+    """Say once what is the same for several gates: "a, b: what"."""
+    names: dict[str, list[str]] = {}
+    for line in lines:
+        name, colon, text = line.partition(": ")
+        names.setdefault(text if colon else name, []).extend([name] if colon else [])
+    return tuple(f"{', '.join(who)}: {text}" if who else text for text, who in names.items())
+
+
+def _stable_side(gate: Gate, readings: Readings, stable: list[str], window: Window) -> Side:
+    tally = Tally()
+    for minute in minutes_of(readings, "", stable, window.start, window.end):
+        tally = absorb(gate, tally, replace(minute, candidate=None))
+    return tally.stable
+
+
+def _never_advances(plan: Plan, gate: Gate, side: Side) -> list[str]:
+    estimate = estimate_of(gate, side)
+    found = []
+    for number, stage in enumerate(plan.stages):
+        here = {g.name: g for g in plan.gates_at(number)}.get(gate.name)
+        limit = here.limits.to_advance if here else None
+        if here is None or limit is None or isinstance(gate.metric, RequestCount):
+            continue
+        low = here.limits.lower_is_better
+        over = estimate is not None and (estimate > limit if low else estimate < limit)
+        if over and side.total >= _enough(here):
+            found.append(
+                f"{gate.name}: stable itself is at {statistic(gate)}{shown(gate, estimate)}, the "
+                f"limit at {stage.weight}% is {shown(gate, limit)}: this can never advance"
+            )
+            break
+    return found
+
+
+def _enough(gate: Gate) -> int:
+    if isinstance(gate.metric, CustomMetric) and gate.metric.percentile is None:
+        return 1  # the history is read by the hour
+    return needed_sample(gate, gate.limits.to_advance)
+
+
+def _too_far(gate: Gate, side: Side) -> list[str]:
+    estimate, limit = estimate_of(gate, side), gate.limits.to_advance
+    if not isinstance(gate.metric, Latency) or not estimate or limit is None:
+        return []
+    if limit < FAR_ABOVE * estimate:
+        return []
+    return [
+        f"{gate.name}: the limit is {limit / estimate:.0f}x stable's {statistic(gate)}"
+        f"({shown(gate, estimate)}): a tenfold slowdown would pass"
+    ]
+
+
+def _too_little(plan: Plan, gate: Gate, side: Side) -> list[str]:
+    """Forecast the candidate's requests in each stage from stable's last day."""
+    if isinstance(gate.metric, CustomMetric):
+        return []
+    for number, stage in enumerate(plan.stages):
+        here = {g.name: g for g in plan.gates_at(number)}.get(gate.name)
+        if here is None or not stage.hold:
+            continue
+        expected = side.total * (stage.hold / HISTORY) * stage.weight / 100
+        needed = needed_sample(here, here.limits.to_advance)
+        if expected < needed:
+            return [
+                f"{gate.name}: {stage.weight}% for {minutes_shown(stage.hold)} will see about "
+                f"{count_text(round(expected))} requests, {count_text(needed)} are needed: "
+                "it will stay undecided"
+            ]
+    return []
+
+
+def share_surprise(asked_percent: int, candidate: int, stable: int) -> str:
+    """Compare the candidate's real share of requests with the asked one; "" where it is as asked.
+
+    candidate, stable: requests of the stage so far. A share counts as strange only beyond chance
+    (five standard deviations) and by more than a third.
+    """
+    total = candidate + stable
+    expected = total * asked_percent / 100
+    if asked_percent in (0, 100) or expected < 20:  # noqa: PLR2004 - requests
+        return ""
+    off = abs(candidate - expected)
+    spread = (expected * (1 - asked_percent / 100)) ** 0.5
+    if off <= 5 * spread or off <= expected / 3:
+        return ""
+    return (
+        f"the candidate got {candidate / total:.1%} of the requests, {asked_percent}% asked: "
+        "session affinity, a tag's URL, or requests refused before a container"
+    )
