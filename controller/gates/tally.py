@@ -7,6 +7,7 @@ to the last digit).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +24,8 @@ from controller.gates.evidence import (
     bounds_of,
 )
 from controller.plan.model import CustomMetric, Gate, Latency, RequestCount, ResponseRate
+
+BUCKETS_MAX = 1000  # Cloud Monitoring itself allows 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,19 +156,33 @@ def _layout(buckets: Buckets) -> list[Any]:
 def _side_from_json(value: Any) -> Side:
     try:
         minutes, total, hits = (_count(value[i]) for i in range(3))
-        weighted = float.fromhex(value[3])
+        weighted = _finite(value[3])
         if len(value) == 4:
             return Side(minutes, total, hits, weighted)
         layout, first, dense = value[4], _count(value[5]), value[6]
         buckets: Buckets = (
-            Explicit(tuple(float.fromhex(bound) for bound in layout[0]))
+            Explicit(tuple(_finite(bound) for bound in layout[0]))
             if len(layout) == 1
-            else Exponential(float.fromhex(layout[0]), float.fromhex(layout[1]), _count(layout[2]))
+            else Exponential(_finite(layout[0]), _finite(layout[1]), _few(layout[2]))
         )
+        bounds_of(buckets)  # raises where growth leaves what a float can hold
         counts = {first + i: _count(n) for i, n in enumerate(dense) if n}
     except (TypeError, IndexError, KeyError, OverflowError, AttributeError) as error:
         raise ValueError(f"not a gate's state: {error}") from error
     return Side(minutes, total, hits, weighted, buckets, counts)
+
+
+def _finite(value: Any) -> float:
+    number = float.fromhex(value)
+    if not math.isfinite(number):  # no limit is ever beyond NaN: it would pass for good
+        raise ValueError(f"not a number: {value!r}")
+    return number
+
+
+def _few(value: Any) -> int:
+    if _count(value) > BUCKETS_MAX:
+        raise ValueError(f"too many buckets: {value!r}")
+    return int(value)
 
 
 def _count(value: Any) -> int:
