@@ -21,6 +21,7 @@ from controller.cli.stops import Code, Stop, as_stop
 if TYPE_CHECKING:
     from controller.cli.following import Run
     from controller.cli.target import Target
+    from controller.engine.begin import Wish
     from controller.plan.model import Plan
 
 LONGEST_JOB = timedelta(hours=6)  # what CI services commonly let a job run
@@ -71,7 +72,8 @@ def apply(
       rollout apply plans/ion-api.yaml --dry-run
       rollout apply plans/ion-api.yaml --scenario errors     a rehearsal
       rollout apply plans/ion-api.yaml --no-wait             on a schedule, from CI
-    """  # noqa: D301 - click's mark for "do not wrap"
+    """
+    from controller.cli.dry_run import rehearsed
     from controller.cli.following import Run, follow
     from controller.cli.views import make
 
@@ -79,21 +81,25 @@ def apply(
     view = make(output, sys.stdout, sys.stderr, live=True)
     run = Run(view, timeout=timeout, no_wait=no_wait, reason=reason)
     try:
-        found = _found(target, project, region, variables, revision, sandbox, scenario)
+        found = _found(
+            target,
+            project=project,
+            region=region,
+            variables=variables,
+            revision=revision,
+            scenario=options.scenario_of(sandbox, scenario),
+        )
         run.place = found.place
         run.connection = found.connect()
         _warn(run, found)
-        if dry_run:
-            from controller.cli.dry_run import steps
-
-            code = run.finish(steps(run.connection, _plan(found), again=again, replace=replacing))
-        else:
-            code = follow(run, _wish(run, _plan(found), again, replacing, replan))
+        wish = _wish(run, _plan(found), again=again, replacing=replacing, replan=replan)
+        code = rehearsed(run, wish) if dry_run else follow(run, wish)
     except Exception as error:
         stop = as_stop(error)
         if output == "json":
             run.fail(stop)
-        stop.exit_code = run.code_of_error(stop)
+        if run.is_split_after(stop):
+            stop = Stop(stop.message, getattr(stop, "mend", ""), Code.SPLIT)
         raise stop from error
     finally:
         view.close()
@@ -102,11 +108,11 @@ def apply(
 
 def _found(
     argument: str,
+    *,
     project: str | None,
     region: str | None,
     variables: dict[str, str],
     revision: str | None,
-    sandbox: bool,  # noqa: FBT001 - a flag's value
     scenario: str | None,
 ) -> Target:
     from controller.cli.target import find
@@ -117,7 +123,7 @@ def _found(
         project=project,
         region=region,
         variables=variables,
-        scenario=options.scenario_of(sandbox, scenario),
+        scenario=scenario,
     )
     if found.plan is None:
         raise Stop(
@@ -133,15 +139,14 @@ def _plan(found: Target) -> Plan:
     return found.plan
 
 
-def _wish(run: Run, plan: Plan, again: bool, replacing: bool, replan: bool) -> object:  # noqa: FBT001
+def _wish(run: Run, plan: Plan, *, again: bool, replacing: bool, replan: bool) -> Wish:
     from controller.engine.begin import Wish
 
     assert run.connection is not None
-    now = run.connection.now()
     return Wish(
         plan,
         run.connection.person(),
-        rollout_id(plan.service, now),
+        rollout_id(plan.service, run.connection.now()),
         again=again,
         replace=replacing,
         replan=replan,

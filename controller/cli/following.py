@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -18,8 +18,8 @@ from controller.cli.ending import Ending
 from controller.cli.stops import Code, Stop
 from controller.engine.begin import Attach, Nothing, Wish
 from controller.engine.decision import Action, Refusal, State
-from controller.engine.events import Asked, Finished, Message, Started
-from controller.engine.record import AskKind
+from controller.engine.events import Finished, Message, Started
+from controller.engine.record import Ask, AskKind
 from controller.ports import PortError
 from controller.reconciler import RETRY, Reconciler, Tick
 
@@ -48,7 +48,8 @@ class Run:
     last: Tick | None = None
     served: int = 0
     leaving: str = ""
-    is_finished: bool = field(default=False)
+    asked: datetime | None = None
+    is_finished: bool = False
 
     def now(self) -> datetime:
         """Return the time of the world, the beginning of time before there is one."""
@@ -63,11 +64,16 @@ class Run:
         self.last = tick
         self.served = max(self.served, ending.served_so_far(tick))
         self.view.tick(tick)
-        rehearsal = self.connection.rehearsal if self.connection else None
-        for event in tick.events:
-            if isinstance(event, Asked) and rehearsal is not None:
-                approval = event.kind == AskKind.APPROVAL.value
-                rehearsal.tell("asked" if approval else f"asked:{event.kind}")
+        ask = tick.decision.record.ask
+        if ask is not None and not tick.problem and ask.since != self.asked:
+            self._tell_people(ask)
+
+    def _tell_people(self, ask: Ask) -> None:
+        """Let a scenario's people know what is asked: by the record, for an event may be lost."""
+        self.asked = ask.since
+        if self.connection is not None and self.connection.rehearsal is not None:
+            approval = ask.kind is AskKind.APPROVAL
+            self.connection.rehearsal.tell("asked" if approval else f"asked:{ask.kind.value}")
 
     def finish(self, end: Ending) -> int:
         """Show the end, once, and return its exit code."""
@@ -81,11 +87,10 @@ class Run:
         at = self.last.at if self.last else self.now()
         self.finish(ending.of_error(at, stop.message, self.last, self.place))
 
-    def code_of_error(self, stop: click.ClickException) -> int:
-        """Return an error's exit code: 6 where it leaves the traffic split."""
-        if stop.exit_code != Code.ERROR:
-            return stop.exit_code
-        return ending.of_error(self.now(), stop.message, self.last, self.place).code
+    def is_split_after(self, stop: click.ClickException) -> bool:
+        """Tell whether an error leaves the traffic split, which has an exit code of its own."""
+        split = ending.split_of(self.last) if self.last else {}
+        return stop.exit_code == Code.ERROR and len(split) > 1
 
 
 def follow(run: Run, wish: Wish) -> int:
@@ -159,7 +164,8 @@ def _end(run: Run, tick: Tick, until: datetime | None) -> Ending | None:
     if until is not None and run.now() >= until:
         return ending.of_open(tick, run.place, run.served, "the time limit has come")
     rehearsal = run.connection.rehearsal if run.connection else None
-    if rehearsal is not None and tick.decision.only_a_person and not rehearsal.people_left():
+    stuck = tick.decision.only_a_person and not tick.problem
+    if rehearsal is not None and stuck and not rehearsal.people_left():
         return ending.of_open(tick, run.place, run.served, "the scenario has nobody left to act")
     return None
 
@@ -216,7 +222,8 @@ def _leaving_on_signals(run: Run) -> Iterator[None]:
         yield
         return
 
-    def leave(number: int, _frame: FrameType | None) -> None:
+    def leave(number: int, frame: FrameType | None) -> None:
+        del frame
         if run.leaving:
             raise Detached
         run.leaving = signal.Signals(number).name
@@ -225,9 +232,11 @@ def _leaving_on_signals(run: Run) -> Iterator[None]:
         if hasattr(signal, "setitimer"):
             signal.setitimer(signal.ITIMER_REAL, DETACH_SECONDS)
 
-    def give_up(_number: int, _frame: FrameType | None) -> None:
+    def give_up(number: int, frame: FrameType | None) -> None:
+        del number, frame
         raise Detached
 
+    handlers: dict[int, Callable[[int, FrameType | None], None]]
     handlers = {signal.SIGINT: leave, signal.SIGTERM: leave}
     if hasattr(signal, "SIGALRM"):
         handlers[signal.SIGALRM] = give_up

@@ -33,11 +33,11 @@ class Stop(click.ClickException):
     def __init__(self, what: str, mend: str = "", code: int = Code.ERROR) -> None:
         super().__init__(what)
         self.mend = mend
-        self.exit_code = code
+        self.exit_code: int = code  # type: ignore[misc] # click reads it of the instance as well
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Write it on stderr."""
-        stream = file or click.get_text_stream("stderr")
+        stream = file or sys.stderr
         text = f"error: {self.message}"
         if self.mend:
             text += f"\nmend: {self.mend}"
@@ -52,7 +52,7 @@ class InvalidPlan(Stop):
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Write the diagnostics as they are: they name file and line themselves."""
-        _echo(self.message, file or click.get_text_stream("stderr"))
+        _echo(self.message, file or sys.stderr)
 
 
 def as_stop(error: Exception) -> click.ClickException:

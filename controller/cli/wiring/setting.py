@@ -7,6 +7,7 @@ only thing that is broken.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from controller.engine.observation import ServiceName
@@ -30,12 +31,12 @@ MARGIN = 0.1  # of a limit, by which a healthy app's own metric keeps its distan
 
 def setting_of(name: ServiceName, plan: Plan | None) -> Setting:
     """Return the setting for a service; with no plan, that of any healthy app."""
-    place = {"project": name.project, "regions": (name.region,), "service": name.service}
+    place = Setting(name.project, (name.region,), name.service)
     if plan is None:
-        return Setting(**place)
+        return place
     candidate = plan.candidate.revision or ""
-    return Setting(
-        **place,
+    return replace(
+        place,
         candidate="" if candidate == f"{name.service}-00041-abc" else candidate,
         candidate_tag=plan.candidate.tag or "candidate",
         stable_error_rate=_error_rate(plan),
@@ -126,7 +127,7 @@ def _answers(plan: Plan, name: ServiceName) -> tuple[Answer, ...]:
             if key in found:
                 body = _merged(found[key].body, body)
             status = check.expect.status[0]
-            found[key] = Answer(*key, status, None if status == 204 else body)  # noqa: PLR2004
+            found[key] = Answer(*key, status, None if status == 204 else body)
     return tuple(found.values())
 
 

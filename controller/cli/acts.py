@@ -1,0 +1,273 @@
+"""What a person does to a rollout: approve, pause, advance, rollback and the others.
+
+Here: the arguments and the question on a terminal. What an act means is in the engine.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from controller.cli import options
+from controller.cli.stops import Code, Stop
+
+if TYPE_CHECKING:
+    from controller.cli.target import Target
+    from controller.cli.wiring import Connection
+    from controller.reconciler import Reconciler, Tick
+
+_EXAMPLE = "\b\nExample:\n  rollout {} --region us-central1 --project ion-prod"
+
+
+def _command(name: str, about: str, example: str) -> Callable[[Callable[..., Any]], click.Command]:
+    """Return the decorator of one act: its target, --reason, --yes, and the output."""
+
+    def decorate(function: Callable[..., Any]) -> click.Command:
+        for option in (options.output, options.reason, options.target):
+            function = option(function)
+        text = f"{about}\n\n{_EXAMPLE.format(example)}"
+        return click.command(name, help=text)(function)
+
+    return decorate
+
+
+def _stage(about: str) -> Callable[[options.Function], options.Function]:
+    return click.option("--stage", type=click.IntRange(1), metavar="N", help=about)
+
+
+_STAGE = "The stage it is meant for; refused if the rollout has moved on."
+
+
+@_command("approve", "Say yes to what the rollout asks.", "approve ion-api --stage 5")
+@_stage(_STAGE)
+def approve(*, stage: int | None, **given: Any) -> None:
+    """Run approve."""
+    _run("approve", given, stage=stage)
+
+
+@_command("reject", "Say no to what the rollout asks: it rolls back.", "reject ion-api")
+@_stage(_STAGE)
+def reject(*, stage: int | None, **given: Any) -> None:
+    """Run reject."""
+    _run("reject", given, stage=stage)
+
+
+@_command("pause", "Let the hold stand still; a failed gate still rolls back.", "pause ion-api")
+def pause(**given: Any) -> None:
+    """Run pause."""
+    _run("pause", given)
+
+
+@_command(
+    "resume",
+    "Go on after a pause. Where another hand changed the traffic, put ours back (asks first).",
+    "resume ion-api",
+)
+def resume(**given: Any) -> None:
+    """Run resume."""
+    _run("resume", given, question=_taking_back)
+
+
+@_command("advance", "Go to the next stage now. Names the gates it skips, and asks.", "advance api")
+def advance(**given: Any) -> None:
+    """Run advance."""
+    _run("advance", given, question=_skipping)
+
+
+@_command(
+    "promote",
+    "Give the candidate everything now and finish. Names the gates it skips, and asks.",
+    "promote ion-api --reason 'hotfix, looked at by hand'",
+)
+def promote(**given: Any) -> None:
+    """Run promote."""
+    _run("promote", given, question=_skipping)
+
+
+@_command(
+    "rollback",
+    "Put all traffic on stable; after a promotion, on the revision before. Needs no plan file, no "
+    "record and no Monitoring.",
+    "rollback ion-api --yes",
+)
+@click.option("--to-stage", type=click.IntRange(1), metavar="N", help="To an earlier stage.")
+@click.option("--to-revision", metavar="REV", help="All traffic to this revision.")
+def rollback(*, to_stage: int | None, to_revision: str | None, **given: Any) -> None:
+    """Run rollback."""
+    if to_stage is not None and to_revision is not None:
+        raise click.UsageError("--to-stage and --to-revision cannot both be meant")
+    where = to_revision or (f"stage {to_stage}" if to_stage else "stable")
+    _run(
+        "rollback",
+        given,
+        question=lambda _connection: f"Put the traffic of this service on {where}?",
+        stage=to_stage,
+        to_revision=to_revision,
+    )
+
+
+@_command("cancel", "End the rollout and leave the traffic as it is.", "cancel ion-api")
+def cancel(**given: Any) -> None:
+    """Run cancel."""
+    _run("cancel", given, question=_leaving)
+
+
+# Doing it ---------------------------------------------------------------------------------------
+
+
+def _run(
+    word: str,
+    given: dict[str, Any],
+    *,
+    question: Callable[[Connection], str] | None = None,
+    stage: int | None = None,
+    to_revision: str | None = None,
+) -> None:
+    """Ask where it must be asked, do it, and say what is so now."""
+    from controller.cli import deeds
+    from controller.cli.target import find
+    from controller.engine.decision import Refusal
+    from controller.reconciler import Reconciler
+
+    found = find(given["target"], project=given["project"], region=given["region"])
+    if question is not None and not given["yes"] and not _at_terminal():
+        mend = f"`rollout {word} {found.place} --yes` does it without asking"
+        raise Stop(f"{word} asks first, and there is no terminal", mend, Code.USAGE)
+    connection = found.connect()
+    asked = question(connection) if question is not None and not given["yes"] else ""
+    if asked:
+        click.confirm(asked, abort=True, err=True)
+    reconciler = Reconciler(connection.ports, connection.name)
+    person = connection.person()
+    done = deeds.perform(
+        reconciler, word, person, given["reason"], stage=stage, to_revision=to_revision
+    )
+    if isinstance(done, Refusal):
+        if done.exit_code:
+            raise Stop(done.reason, done.mend, done.exit_code)
+        _say(done.reason, found, given["output"])
+        return
+    if word in {"rollback", "reject"}:
+        done = _verified(reconciler, done)
+    _say(_told(word, done), found, given["output"], done)
+
+
+def _verified(reconciler: Reconciler, done: Tick) -> Tick:
+    """See a rollback to its end; whoever watches the rollout does the same meanwhile.
+
+    Raises Stop (6) where it was written and is not in force within three minutes.
+    """
+    from datetime import timedelta
+
+    from controller.engine.moves import POLL
+    from controller.engine.observation import Seen
+
+    clock = reconciler.ports.clock
+    until = clock.now() + timedelta(minutes=3)
+    wanted = _split(done)
+    while clock.now() < until:
+        service = reconciler.ports.router.observe(reconciler.name)
+        if service.in_force == wanted and not service.reconciling:
+            break
+        clock.sleep(POLL)
+    else:
+        raise Stop(
+            "the rollback was written and is not in force after 3 minutes",
+            "look with `rollout status`, or run it again",
+            Code.SPLIT,
+        )
+    tick = reconciler.tick()  # closes the record; a controller that watches may have done it
+    return tick if tick is not None and isinstance(tick.observation.service, Seen) else done
+
+
+def _split(tick: Tick) -> dict[str, int]:
+    from controller.cli.ending import split_of
+
+    return dict(split_of(tick))
+
+
+def _told(word: str, tick: Tick) -> str:
+    from controller.engine.split import split_text
+
+    reason = tick.decision.reason
+    said = {
+        "approve": "approved",
+        "reject": "rejected, rolled back",
+        "pause": "paused",
+        "resume": "resumed",
+        "advance": "advanced",
+        "promote": "promoted",
+        "rollback": "rolled back",
+        "cancel": "cancelled",
+    }[word]
+    return f"{said}: traffic is {split_text(_split(tick))}" + (f" ({reason})" if reason else "")
+
+
+def _say(text: str, found: Target, output: str, tick: Tick | None = None) -> None:
+    from datetime import UTC, datetime
+
+    from controller.cli.views import make
+    from controller.engine.events import Finished
+
+    if output == "text":
+        click.echo(text)
+        return
+    at = tick.at if tick is not None else datetime.fromtimestamp(0, UTC)
+    split = _split(tick) if tick is not None else {}
+    outcome = tick.decision.state.value if tick is not None else "done"
+    known = {"done": "nothing_to_do", "taken_over": "taken_over", "rolling_back": "rolled_back"}
+    record = tick.decision.record if tick is not None else None
+    if record is not None and record.outcome is not None:
+        named = record.outcome.outcome
+    else:
+        named = known.get(outcome, "in_progress")
+    commands = (f"rollout status {found.place}",)
+    view = make("json", sys.stdout, sys.stderr, live=False)
+    view.show(Finished(at, named, text, split, next=commands))
+    view.close()
+
+
+def _at_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+# What is asked ----------------------------------------------------------------------------------
+
+
+def _skipping(connection: Connection) -> str:
+    """Name the gates that are skipped, with their last verdicts."""
+    from controller.cli.deeds import plan_of
+    from controller.engine.codec import decode
+
+    service = connection.ports.router.observe(connection.name)
+    record = decode(service.record_text) if service.record_text else None
+    plan = plan_of(record)
+    if record is None or plan is None or record.stage < 0:
+        return "Go on without waiting for the checks?"
+    last = record.verdicts
+    gates = [f"{g.name} ({last.get(g.name, 'not judged')})" for g in plan.gates_at(record.stage)]
+    return f"Skip the gates {', '.join(gates)}?" if gates else "Skip the rest of the hold?"
+
+
+def _taking_back(connection: Connection) -> str:
+    """Ask only where another hand changed the traffic."""
+    from controller.engine.codec import decode
+    from controller.engine.moves import expected_split
+    from controller.engine.split import split_text
+
+    service = connection.ports.router.observe(connection.name)
+    record = decode(service.record_text) if service.record_text else None
+    if record is None or service.asked == expected_split(record):
+        return ""
+    ours = split_text(expected_split(record))
+    return f"Traffic is {split_text(service.asked)}. Put it back to {ours}?"
+
+
+def _leaving(connection: Connection) -> str:
+    from controller.engine.split import split_text
+
+    service = connection.ports.router.observe(connection.name)
+    return f"End the rollout and leave the traffic at {split_text(service.asked)}?"

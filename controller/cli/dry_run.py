@@ -1,0 +1,90 @@
+"""`apply --dry-run`: what would be done, in order, with traffic before → after. Writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from controller.cli.ending import Ending
+from controller.cli.stops import Code, Stop
+from controller.engine.begin import Attach, Beginning, Nothing, Wish, begin, choose_candidate
+from controller.engine.codec import decode
+from controller.engine.decision import Decision, Refusal
+from controller.engine.events import Finished
+from controller.engine.record import Record
+from controller.engine.split import shares, split_text
+from controller.engine.wording import minutes_shown
+from controller.plan.model import CheckWhen, Plan
+from controller.ports import Missing
+
+if TYPE_CHECKING:
+    from controller.cli.following import Run
+    from controller.cli.wiring import Connection
+
+
+def rehearsed(run: Run, wish: Wish) -> int:
+    """Show what `apply` would do now and return the exit code; raises PortError and Stop."""
+    assert run.connection is not None
+    begun, split = _begun(run.connection, wish)
+    lines: tuple[str, ...]
+    match begun:
+        case Refusal(reason, mend, code):
+            raise Stop(reason, mend, code)
+        case Nothing(reason):
+            return _end(run, reason, split)
+        case Attach(record, plan, _):
+            run.message("info", f"would attach to rollout {record.rollout} of {record.candidate}")
+            lines = _stages(plan, record, record.stage + 1)
+        case Decision(record=record, events=events):
+            for event in events:
+                run.view.show(event)
+            run.message("info", f"would write: {begun.reason}")
+            lines = (*_checks(wish.plan), *_stages(wish.plan, record, 0))
+    for line in lines:
+        run.message("info", line)
+    return _end(run, "dry run: nothing was written", split)
+
+
+def _end(run: Run, reason: str, split: Mapping[str, int]) -> int:
+    commands = (f"rollout apply {run.place}",)
+    finished = Finished(run.now(), "nothing_to_do", reason, split, next=commands)
+    return run.finish(Ending(finished, Code.DONE))
+
+
+def _begun(connection: Connection, wish: Wish) -> tuple[Beginning, Mapping[str, int]]:
+    router, name = connection.ports.router, connection.name
+    service = router.observe(name)
+    revisions = router.revisions(name)
+    chosen = choose_candidate(wish.plan, service, revisions)
+    if isinstance(chosen, Refusal):
+        return chosen, service.asked
+    record = decode(service.record_text) if service.record_text is not None else None
+    known = {revision.name: revision for revision in revisions}
+    if chosen not in known:
+        raise Missing(f"the revision {chosen} does not exist", f"there are {', '.join(known)}")
+    others = sorted(one for one in service.asked if one != chosen)
+    main = max(others, key=lambda one: service.asked[one], default="")
+    begun = begin(wish, service, known[chosen], known.get(main), record, connection.now())
+    return begun, service.asked
+
+
+def _checks(plan: Plan) -> tuple[str, ...]:
+    sent = [check.name for check in plan.checks if check.when is not CheckWhen.STAGES]
+    return (f"would send the checks {', '.join(sent)}",) if sent else ()
+
+
+def _stages(plan: Plan, record: Record, first: int) -> tuple[str, ...]:
+    """Return a line for each stage still to come."""
+    lines = []
+    weight = record.weight
+    for number, stage in enumerate(plan.stages[first:], first):
+        before = split_text(shares(record.before, record.candidate, weight))
+        after = split_text(shares(record.before, record.candidate, stage.weight))
+        gates = ", ".join(gate.name for gate in plan.gates_at(number)) or "no gates"
+        approval = "after an approval, " if stage.approval else ""
+        lines.append(
+            f"stage {number + 1}: {approval}{before} → {after}, "
+            f"held {minutes_shown(stage.hold)}, judged by {gates}"
+        )
+        weight = stage.weight
+    return (*lines, f"then promote {record.candidate}")
