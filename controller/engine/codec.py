@@ -23,9 +23,18 @@ from controller.gates import tally
 
 FORMAT = 1
 BYTES_MAX = 24_000
+# What reading a value of another shape or size raises (ArithmeticError: a time out of all range).
+_NOT_A_RECORD = (
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+)
 
 
-class Unreadable(ValueError):  # noqa: N818 - reads as a fact about the record
+class Unreadable(ValueError):
     """The annotation is not a record this version can read; str() says why."""
 
 
@@ -47,7 +56,7 @@ def decode(text: str) -> Record:
         return _record(value)
     except Unreadable:
         raise
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
+    except _NOT_A_RECORD as error:
         raise Unreadable(f"{type(error).__name__}: {error}") from error
 
 

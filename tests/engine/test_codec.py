@@ -1,0 +1,222 @@
+"""The record comes back as it was written; anything else is Unreadable and nothing worse."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controller.engine.codec import Unreadable, decode, encode
+from controller.engine.record import (
+    Accumulated,
+    Act,
+    Ask,
+    AskKind,
+    Outcome,
+    OwnCount,
+    Phase,
+    Record,
+    Shift,
+    Transition,
+    cut,
+    stamp,
+)
+from controller.gates.evidence import Exponential
+from controller.gates.tally import Side, Tally
+
+NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+TIMES = st.datetimes(
+    datetime(2020, 1, 1),  # noqa: DTZ001 - hypothesis adds the zone
+    datetime(2040, 1, 1),  # noqa: DTZ001
+    timezones=st.just(UTC),
+)
+COUNTS = st.integers(0, 10**9)
+PERCENT = st.integers(0, 100)
+FLOATS = st.floats(0, 1e9)
+SIDES = st.builds(Side, COUNTS, COUNTS, COUNTS, FLOATS) | st.builds(
+    Side,
+    COUNTS,
+    COUNTS,
+    COUNTS,
+    FLOATS,
+    st.just(Exponential(10.1, 1.1, 120)),
+    st.dictionaries(st.integers(0, 121), st.integers(1, 999), max_size=5),
+)
+SPLITS = st.one_of(
+    st.builds(lambda name: {name: 100}, TEXT),
+    st.builds(lambda p: {"a": p, "b": 100 - p}, st.integers(1, 99)),
+)
+RECORDS = st.builds(
+    Record,
+    rollout=TEXT,
+    uid=TEXT,
+    plan=TEXT,
+    digest=TEXT,
+    candidate=TEXT,
+    stable=TEXT,
+    before=SPLITS,
+    started=TIMES,
+    by=TEXT,
+    phase=st.sampled_from(Phase),
+    stage=st.integers(-1, 19),
+    weight=PERCENT,
+    shift=st.none() | st.builds(Shift, TIMES, PERCENT),
+    in_force=st.none() | TIMES,
+    uncounted=st.timedeltas(timedelta(0), timedelta(days=30)),
+    stopped=st.none() | TIMES,
+    paused=st.none() | st.builds(Act, TEXT, TIMES, TEXT),
+    ask=st.none() | st.builds(Ask, st.sampled_from(AskKind), TEXT, TIMES),
+    approved=st.lists(st.integers(0, 20), max_size=4).map(tuple),
+    extended=st.booleans(),
+    stepped_back=st.lists(st.integers(0, 20), max_size=4).map(tuple),
+    told=st.lists(TEXT, max_size=3).map(tuple),
+    gates=st.dictionaries(
+        TEXT,
+        st.builds(Accumulated, TIMES, st.builds(Tally, SIDES, SIDES)),
+        max_size=3,
+    ),
+    own=st.lists(st.builds(OwnCount, TIMES, TEXT, COUNTS, COUNTS, FLOATS), max_size=3).map(tuple),
+    verdicts=st.dictionaries(TEXT, TEXT, max_size=3),
+    transitions=st.lists(st.builds(Transition, TIMES, TEXT, TEXT, TEXT), max_size=3).map(tuple),
+    outcomes=st.lists(
+        st.builds(Outcome, TEXT, TEXT, TIMES, TEXT, TEXT, SPLITS | st.just({})), max_size=3
+    ).map(tuple),
+    served=COUNTS,
+    seq=COUNTS,
+    nonce=TEXT,
+    generation=COUNTS,
+    at=TIMES,
+)
+JSON: st.SearchStrategy[Any] = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.integers(10**300, 10**310)
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from(["0001-01-01T00:00:00+05:00", "9999-12-31T23:59:59-05:00", "running"]),
+    lambda inner: (
+        st.lists(inner, max_size=6) | st.dictionaries(st.text(max_size=4), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+def a_record() -> Record:
+    return Record("r1", "u", "{}", "d", "new", "old", {"old": 100}, NOW, "me", at=NOW)
+
+
+@given(RECORDS)
+def test_a_record_is_read_back_as_it_was_written(record: Record) -> None:
+    assert decode(encode(record)) == record
+
+
+@given(RECORDS, st.floats(allow_nan=False, allow_infinity=False))
+def test_floats_come_back_to_the_last_digit(record: Record, number: float) -> None:
+    gates = {"g": Accumulated(NOW, Tally(Side(1, 1, 0, number)))}
+    again = decode(encode(Record(**{**_fields(record), "gates": gates})))
+    assert again.gates == gates
+
+
+@given(st.text(max_size=200))
+def test_no_text_makes_anything_but_a_record_or_unreadable(text: str) -> None:
+    with contextlib.suppress(Unreadable):
+        decode(text)
+
+
+@given(JSON)
+def test_no_json_makes_anything_but_a_record_or_unreadable(value: Any) -> None:
+    with contextlib.suppress(Unreadable):
+        decode(json.dumps(value))
+
+
+@given(RECORDS, st.data(), JSON)
+def test_a_record_with_any_one_part_replaced_is_read_or_unreadable(
+    record: Record, data: st.DataObject, value: Any
+) -> None:
+    plain = json.loads(encode(record))
+    holder, key = plain, data.draw(st.sampled_from(sorted(plain)))
+    while isinstance(holder[key], dict | list) and holder[key] and data.draw(st.booleans()):
+        holder = holder[key]
+        key = data.draw(st.sampled_from([*holder] if isinstance(holder, dict) else [0]))
+    holder[key] = value
+    with contextlib.suppress(Unreadable):
+        decode(json.dumps(plain))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "null",
+        "[]",
+        "{}",
+        '{"v":2}',
+        '{"v":1}',
+        "[" * 100_000,
+        "\ud800",
+        '{"v":1,"pad":"' + "x" * 100_000 + '"}',
+    ],
+)
+def test_what_is_no_record_of_this_format_is_unreadable_and_says_why(text: str) -> None:
+    with pytest.raises(Unreadable, match=r"."):
+        decode(text)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("started", "0001-01-01T00:00:00+05:00"),
+        ("started", "2026-01-05T09:00:00"),
+        ("uncounted", 1e300),
+        ("uncounted", "nan"),
+        ("before", {"old": 99}),
+        ("before", {}),
+        ("weight", 101),
+        ("stage", 1.0),
+        ("stage", True),
+        ("phase", "asleep"),
+        ("ask", ["approval"]),
+        ("gates", {"g": []}),
+        ("shift", []),
+    ],
+)
+def test_a_part_that_cannot_be_is_unreadable(key: str, value: Any) -> None:
+    plain = {**json.loads(encode(a_record())), key: value}
+    with pytest.raises(Unreadable, match=r"."):
+        decode(json.dumps(plain))
+
+
+def test_times_are_read_in_utc_whatever_their_zone() -> None:
+    seoul = NOW.astimezone(timezone(timedelta(hours=9)))
+    plain = {**json.loads(encode(a_record())), "started": seoul.isoformat()}
+    assert decode(json.dumps(plain)) == a_record()
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=300))
+def test_a_reason_is_cut_to_120_bytes_and_never_inside_a_character(reason: str) -> None:
+    short = cut(reason)
+    assert len(short.encode()) <= 120
+    assert short == reason or short.endswith("…")
+
+
+def test_every_write_has_a_nonce_of_its_own() -> None:
+    first = stamp(a_record(), 7, NOW)
+    assert (first.seq, first.generation, first.at) == (1, 7, NOW)
+    others = {
+        stamp(first, 7, NOW).nonce,
+        stamp(a_record(), 8, NOW).nonce,
+        stamp(a_record(), 7, NOW + timedelta(microseconds=1)).nonce,
+    }
+    assert first.nonce not in others
+    assert len(others) == 3
+
+
+def _fields(record: Record) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in Record.__slots__}
