@@ -64,8 +64,10 @@ class TrafficRouter(Protocol):
         """Read a service (v2). Raises Missing, Denied, Unavailable, Refused."""
 
     def fresh(self, name: ServiceName) -> ServiceState:
-        """Read a service by the API that guards writes (v1); a `write` expecting this very state
-        right after needs no further read."""
+        """Read a service by the API that guards writes (v1).
+
+        A `write` expecting this very state right after needs no further read.
+        """
 
     def services(self, project: str, region: str) -> tuple[str, ...]:
         """Return the names of the region's services."""

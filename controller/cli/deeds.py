@@ -68,7 +68,15 @@ def _roll_back(
         # Only where no record tells the way back is the list of revisions worth a call.
         revisions = () if record is not None else reconciler.ports.router.revisions(reconciler.name)
         return acts.roll_back_now(
-            record, service, revisions, now, by, reason, to_stage, to_revision, plan
+            record,
+            service,
+            revisions,
+            now,
+            by,
+            reason,
+            to_stage=to_stage,
+            to_revision=to_revision,
+            plan=plan,
         )
 
     return reconciler.roll_back(deed)

@@ -157,6 +157,7 @@ def roll_back_now(
     now: datetime,
     by: str,
     reason: str = "",
+    *,
     to_stage: int | None = None,
     to_revision: str | None = None,
     plan: Plan | None = None,

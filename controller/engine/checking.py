@@ -45,7 +45,9 @@ def aims_at_candidate(check: Check) -> bool:
 
 
 def requests_of(check: Check, names: Mapping[str, str]) -> tuple[ToSend, ...]:
-    """Fill in a check's requests, one per item of `each`. names: "candidate.url" → URL, …
+    """Fill in a check's requests, one per item of `each`.
+
+    names: what its texts may name, e.g. "candidate.url" → URL.
 
     Raises KeyError for a name that is not known (a tag's URL that does not exist yet).
     """
@@ -71,7 +73,7 @@ def swapped(names: Mapping[str, str]) -> dict[str, str]:
 
 
 def fault(expect: Expect, got: Got, names: Mapping[str, str]) -> str:
-    """Return what is wrong with an answer as a sentence, "" if nothing is."""
+    """Return a sentence on what is wrong with an answer, and nothing if it is right."""
     if not got.status:
         return got.why or "no answer"
     if got.status not in expect.status:
@@ -98,7 +100,7 @@ def _mismatch(expected: Any, got: Any, path: str) -> str:
     if isinstance(expected, list | tuple):
         same = isinstance(got, list) and list(expected) == got
     else:
-        same = type(expected) is type(got) and expected == got or _same_number(expected, got)
+        same = (type(expected) is type(got) and expected == got) or _same_number(expected, got)
     return "" if same else f"{path} is {_short(got)}, expected {_short(expected)}"
 
 

@@ -49,13 +49,14 @@ def decode(text: str) -> Record:
         raise Unreadable("it is larger than any record")
     try:
         value = json.loads(text)
-        if not isinstance(value, dict):
-            raise Unreadable("it is not an object")
-        if value.get("v") != FORMAT:
-            raise Unreadable(f"its format is {value.get('v')!r}, this version reads {FORMAT}")
+    except (ValueError, RecursionError) as error:
+        raise Unreadable(f"it is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise Unreadable("it is not an object")
+    if value.get("v") != FORMAT:
+        raise Unreadable(f"its format is {value.get('v')!r}, this version reads {FORMAT}")
+    try:
         return _record(value)
-    except Unreadable:
-        raise
     except _NOT_A_RECORD as error:
         raise Unreadable(f"{type(error).__name__}: {error}") from error
 

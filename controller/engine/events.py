@@ -35,7 +35,7 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A gate's verdict changed (name on the wire: verdict)."""
+    """A gate's verdict changed."""
 
     at: datetime
     gate: str
@@ -64,7 +64,7 @@ class Shifted:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A person is needed. kind: approval | undecided | monitoring_out | no_way_back | …"""
+    """A person is needed. kind: a word of `record.AskKind`."""
 
     at: datetime
     kind: str

@@ -158,7 +158,7 @@ def share_surprise(asked_percent: int, candidate: int, stable: int) -> str:
     """
     total = candidate + stable
     expected = total * asked_percent / 100
-    if asked_percent in (0, 100) or expected < 20:  # noqa: PLR2004 - requests
+    if asked_percent in (0, 100) or expected < 20:
         return ""
     off = abs(candidate - expected)
     spread = (expected * (1 - asked_percent / 100)) ** 0.5

@@ -75,7 +75,7 @@ class Accumulated:
     """A gate's evidence of this stage up to `watermark` (a whole minute)."""
 
     watermark: datetime
-    tally: Tally = Tally()
+    tally: Tally = field(default_factory=Tally)
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,7 +158,7 @@ def watch(plan: Plan, record: Record, observation: Observation) -> Watched:
     asked = queries(plan, record.stage)
     gates = dict(record.gates)
     verdicts: dict[str, Verdict] = {}
-    last_stage = record.weight == 100  # noqa: PLR2004 - percent
+    last_stage = record.weight == 100
     for gate in plan.gates_at(record.stage):
         state = gates.get(gate.name) or Accumulated(watermark(plan, record, gate.name))
         query = asked[gate.name]

@@ -6,72 +6,42 @@ since the last write) it keeps only as long as the service's record is the one i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 
 from controller.engine import begin as beginning
 from controller.engine.begin import Attach, Nothing, Wish
-from controller.engine.checking import (
-    Got,
-    ToSend,
-    aims_at_candidate,
-    conclude,
-    requests_of,
-    swapped,
-    wanted,
-)
 from controller.engine.codec import Unreadable, decode, encode
 from controller.engine.decide import decide, over, vanished
 from controller.engine.decision import Action, Decision, Refusal, State
 from controller.engine.events import Decided, Event, Message
 from controller.engine.observation import (
-    CheckSeen,
     Gone,
     NotSeen,
     Observation,
-    OwnRequest,
-    RevisionState,
     Seen,
     ServiceName,
     ServiceState,
-    Window,
 )
-from controller.engine.preflight import PERIOD, history_windows, preflight
+from controller.engine.preflight import history_windows, preflight
 from controller.engine.record import Phase, Record, Transition, stamp
-from controller.engine.split import TAG_NEW, TAG_OLD
-from controller.engine.watching import SETTLE, assume_own, ceil_minute, windows
-from controller.gates.evidence import CodeCounts, Query, Readings, Requests
+from controller.engine.watching import assume_own
+from controller.gates.evidence import Query, Readings
 from controller.plan.compact import from_json
-from controller.plan.model import Check, CustomMetric, Plan
+from controller.plan.model import Plan
 from controller.ports import (
     Change,
-    Checker,
-    Clock,
     Conflict,
-    MetricSource,
     Missing,
     PortError,
-    Request,
-    TrafficRouter,
     Unavailable,
 )
+from controller.reconciler.observing import Observer, Ports
 
-TRIES = 3
-BETWEEN_TRIES = timedelta(seconds=5)
 CONFLICTS_MAX = 5  # a person's act is tried again so often before it is given up
 RETRY = timedelta(seconds=5)
-
-
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """Every door the reconciler may use."""
-
-    router: TrafficRouter
-    metrics: MetricSource
-    checker: Checker
-    clock: Clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +67,7 @@ class Reconciler:
     def __init__(self, ports: Ports, name: ServiceName) -> None:
         self.ports = ports
         self.name = name
+        self._observer = Observer(ports, name)
         self._memory: Record | None = None
         self._decided: tuple[Action, State] | None = None
         self._happened: tuple[Transition, ...] = ()
@@ -127,7 +98,7 @@ class Reconciler:
         if lost:
             decision = vanished(record, now, lost)
             return self._tick(decision, Observation(Seen(service)), plan, now)
-        observation = self._observe(plan, record, service, now)
+        observation = self._observer.observe(plan, record, service, now)
         now = self.ports.clock.now()
         decision = decide(plan, record, observation, now)
         problem = self._act(decision, service, now)
@@ -174,6 +145,13 @@ class Reconciler:
         late, self._late = self._late, ()
         return Tick(now, decision, observation, (*late, *told, *decided), plan, problem)
 
+    def _known_after(self, written: Record) -> Record | None:
+        """Return what we know; a write whose answer was lost is known to have happened now."""
+        if self._unsure is not None and self._unsure[0].nonce == written.nonce:
+            self._memory, self._late = self._unsure
+        self._unsure = None
+        return self._memory
+
     def _record(self, service: ServiceState, now: datetime) -> tuple[Record | None, str]:
         """Return the record to decide on, and why ours is lost if it is."""
         known = self._memory
@@ -189,108 +167,25 @@ class Reconciler:
             if known is None:
                 raise Unreadable(f"the record on the service cannot be read: {error}") from error
             return known, f"the record on the service cannot be read any more: {error}"
-        if self._unsure is not None and self._unsure[0].nonce == written.nonce:
-            # The answer to our write was lost, the write was not: what it did is told now.
-            known, self._late = self._unsure
-            self._memory = known
-        self._unsure = None
+        known = self._known_after(written)
         if known is None or known.rollout != written.rollout:
             if known is not None and known.phase is not Phase.DONE:
                 return known, f"another rollout's record ({written.rollout}) replaced ours"
-            done = written.phase is Phase.DONE
-            self._memory = written if done else assume_own(_plan_of(written.plan), written, now)
-            return self._memory, ""
+            return self._fresh(written, now), ""
         if written.seq < known.seq:
             return known, "the record went back to an older one (somebody wrote it back)"
         if written.nonce != known.nonce:  # another controller, or a person, wrote after us
             self._memory = replace(written, own=known.own)
         return self._memory, ""
 
-    # Observing ---------------------------------------------------------------------------------
+    def drained(self, record: Record, since: datetime, delay: timedelta) -> str:
+        """Verify a roll back; see `Observer.drained`."""
+        return self._observer.drained(record, since, delay)
 
-    def _observe(
-        self, plan: Plan, record: Record, service: ServiceState, now: datetime
-    ) -> Observation:
-        if record.phase in (Phase.DONE, Phase.ROLLING_BACK):
-            return Observation(Seen(service))
-        candidate, stable = self._revision(record.candidate), self._revision(record.stable)
-        seen = Observation(Seen(service), candidate, stable)
-        if record.shift is not None:
-            return seen
-        asked = windows(plan, record, now)
-        readings = {query: self._read(query, record, asked[query]) for query in asked}
-        checks, own = self._send_checks(plan, record, service)
-        return replace(seen, readings=readings, windows=asked, checks=checks, own=own)
-
-    def _revision(self, name: str) -> Seen[RevisionState] | NotSeen | Gone:
-        try:
-            return Seen(self.ports.router.revision(self.name, name))
-        except Missing as error:
-            return Gone(error.what)
-        except PortError as error:
-            return NotSeen(error.what)
-
-    def _read(self, query: Query, record: Record, window: Window) -> Seen[Readings] | NotSeen:
-        start, end = window.start, window.end
-        revisions = tuple(dict.fromkeys((record.candidate, *record.before)))
-        try:
-            return Seen(self.ports.metrics.read(self.name, query, revisions, start, end))
-        except PortError as error:
-            return NotSeen(error.what)
-
-    def _send_checks(
-        self, plan: Plan, record: Record, service: ServiceState
-    ) -> tuple[Mapping[str, Seen[CheckSeen] | NotSeen], tuple[OwnRequest, ...]]:
-        names = _names(record, service)
-        own: list[OwnRequest] = []
-        seen: dict[str, Seen[CheckSeen] | NotSeen] = {}
-        for check in plan.checks:
-            if wanted(check, before=record.stage < 0):
-                seen[check.name] = self._check(check, names, record, own)
-        return seen, tuple(own)
-
-    def _check(
-        self, check: Check, names: Mapping[str, str], record: Record, own: list[OwnRequest]
-    ) -> Seen[CheckSeen] | NotSeen:
-        try:
-            requests = requests_of(check, names)
-        except KeyError as error:
-            return NotSeen(f"{error.args[0]} is not known")
-        result: Seen[CheckSeen] | NotSeen = NotSeen("not sent")
-        answers: tuple[tuple[ToSend, Got], ...] = ()
-        for attempt in range(TRIES):
-            if attempt:
-                self.ports.clock.sleep(BETWEEN_TRIES)
-            answers = tuple((r, self._send(check, r, names, record, own)) for r in requests)
-            result = conclude(check, answers, None, names)
-            if isinstance(result, Seen) and result.value.outcome.value == "passed":
-                return result
-        if aims_at_candidate(check) and "stable.url" in names:
-            others = requests_of(check, swapped(names))
-            beside = tuple((r, self._send(check, r, names, record, own)) for r in others)
-            result = conclude(check, answers, beside, names)
-        return result
-
-    def _send(
-        self,
-        check: Check,
-        request: ToSend,
-        names: Mapping[str, str],
-        record: Record,
-        own: list[OwnRequest],
-    ) -> Got:
-        try:
-            answer = self.ports.checker.send(
-                Request(request.method, request.url, request.headers, request.body, check.timeout)
-            )
-        except PortError as error:
-            return Got(0, None, error.what)
-        for side, revision in (("candidate", record.candidate), ("stable", record.stable)):
-            base = names.get(f"{side}.url")
-            if base and request.url.startswith(base):
-                at = self.ports.clock.now()
-                own.append(OwnRequest(at, revision, answer.status, answer.latency_ms))
-        return Got(answer.status, answer.body)
+    def _fresh(self, written: Record, now: datetime) -> Record:
+        done = written.phase is Phase.DONE
+        self._memory = written if done else assume_own(_plan_of(written.plan), written, now)
+        return self._memory
 
     # Acting ------------------------------------------------------------------------------------
 
@@ -366,7 +261,7 @@ class Reconciler:
         stable = tuple(name for name in service.asked if name != candidate)
         history: dict[Query, Seen[Readings] | NotSeen] = {}
         for query, window in history_windows(plan, now).items():
-            history[query] = self._history(query, stable, window)
+            history[query] = self._observer.history(query, stable, window)
         found = preflight(plan, service, candidate, history, now)
         if found.refusals:
             return Refusal(
@@ -374,39 +269,6 @@ class Reconciler:
             )
         told = tuple(Message(now, "warning", text) for text in found.warnings)
         return replace(begun, events=(*begun.events, *told))
-
-    def _history(
-        self, query: Query, stable: tuple[str, ...], window: Window
-    ) -> Seen[Readings] | NotSeen:
-        metrics, (start, end) = self.ports.metrics, (window.start, window.end)
-        try:
-            if isinstance(query, CustomMetric) and not metrics.exists(
-                self.name.project, query.type
-            ):
-                return NotSeen(f"nobody ever wrote {query.type} in {self.name.project}")
-            return Seen(metrics.read(self.name, query, stable, start, end, PERIOD))
-        except PortError as error:
-            return NotSeen(error.what)
-
-    def drained(self, record: Record, since: datetime, delay: timedelta) -> str:
-        """Verify a roll back: return "" once the candidate is seen to get no requests any more,
-        else what is seen instead. Waits until Monitoring can tell: settling, a minute, the delay.
-
-        since: when the split with candidate 0 came into force.
-        """
-        start = ceil_minute(since + SETTLE)
-        end = start + timedelta(minutes=1)
-        self.ports.clock.sleep(max(end + delay - self.ports.clock.now(), timedelta(0)))
-        try:
-            seen = self.ports.metrics.read(self.name, Requests(), (record.candidate,), start, end)
-        except PortError as error:
-            return f"whether requests still reach it could not be seen: {error.what}"
-        values = seen.get(record.candidate, {}).values()
-        left = sum(value.total for value in values if isinstance(value, CodeCounts))
-        own = sum(o.count for o in record.own if start < o.end <= end)
-        if left <= own:
-            return ""
-        return f"the candidate still got {left} requests in the minute before {end:%H:%M}Z"
 
     def _decoded(self, service: ServiceState) -> Record | None:
         if service.record_text is None:
@@ -470,13 +332,3 @@ class Reconciler:
             return error.what
         self._memory = record
         return ""
-
-
-def _names(record: Record, service: ServiceState) -> dict[str, str]:
-    """Return what a check's texts may name; a URL is there only once its tag is in force."""
-    names = {"candidate.revision": record.candidate, "stable.revision": record.stable}
-    for side, tag in (("candidate", TAG_NEW), ("stable", TAG_OLD)):
-        url = service.url_of(tag)
-        if url:
-            names[f"{side}.url"] = url.rstrip("/")
-    return names

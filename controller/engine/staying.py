@@ -1,0 +1,350 @@
+"""In a stage, and just before the first: hold, extend, ask, advance. Pure; a part of `decide`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from controller.engine import moves
+from controller.engine.decision import Decision
+from controller.engine.events import Event, Judged, Message, Observed
+from controller.engine.failing import failed_checks, on_failure, open_checks, to_ask
+from controller.engine.observation import Observation, ServiceState
+from controller.engine.preflight import share_surprise
+from controller.engine.record import Ask, AskKind, Record, cut
+from controller.engine.watching import (
+    SETTLE,
+    Watched,
+    covered,
+    heartbeat,
+    held,
+    hold_of,
+    interval,
+    last_seen,
+    watch,
+)
+from controller.engine.wording import minutes_shown
+from controller.gates.verdict import Pass, Verdict, word
+from controller.plan.model import (
+    CheckWhen,
+    NewRevision,
+    OnFail,
+    Plan,
+    RequestCount,
+    ResponseRate,
+    Then,
+)
+
+BLIND_GRACE = timedelta(minutes=10)  # a single lost answer is no outage
+PRECHECK_MAX = timedelta(minutes=15)
+NO_ANSWER = timedelta(seconds=30)
+
+
+# Before the first shift -----------------------------------------------------------------------
+
+
+def before_first_shift(
+    plan: Plan, record: Record, observation: Observation, service: ServiceState, now: datetime
+) -> Decision:
+    """Judge the pre-checks: a failed one ends the rollout before it ever got traffic."""
+    if record.paused:
+        return moves.wait(record, f"paused by {record.paused.by}", NO_ANSWER)
+    sent = [check for check in plan.checks if check.when is not CheckWhen.STAGES]
+    for on_fail, why in failed_checks(sent, observation):
+        if on_fail is OnFail.ASK and 0 not in record.approved:
+            return _ask_once(record, service, now, AskKind.GATE, why, NO_ANSWER)
+        if on_fail in (OnFail.ROLL_BACK, OnFail.STEP_BACK):
+            return moves.roll_back(record, service, now, why)
+    still_open = open_checks(sent, observation, failed_too=False)
+    if still_open and 0 not in record.approved:
+        why = "before the first shift: " + "; ".join(still_open)
+        if record.ask is not None or now - record.started < PRECHECK_MAX:
+            return _asking(plan, record, service, now, why) or moves.wait(record, why, NO_ANSWER)
+        return _ask_once(record, service, now, AskKind.UNDECIDED, why, NO_ANSWER)
+    names = ", ".join(check.name for check in sent)
+    ready = f"checks passed: {names}" if sent else "no checks to send"
+    return _next_stage(plan, replace(record, ask=None), service, now, ready)
+
+
+# Watching a stage -----------------------------------------------------------------------------
+
+
+def watching(
+    plan: Plan, record: Record, observation: Observation, service: ServiceState, now: datetime
+) -> Decision:
+    """Judge the stage: what failed comes first, then what holds it, then the hold's end."""
+    watched = watch(plan, record, observation)
+    record, verdicts = watched.record, watched.verdicts
+    events = _events(record, watched, now)
+    record = replace(record, verdicts={n: word(v) for n, v in verdicts.items()})
+    decision = on_failure(plan, record, observation, service, verdicts, now) or _on_ask_or_hold(
+        plan, record, observation, service, watched, now
+    )
+    return replace(decision, events=(*events, *decision.events), verdicts=verdicts)
+
+
+def _events(record: Record, watched: Watched, now: datetime) -> tuple[Event, ...]:
+    seen = {str(query): len(minutes) for query, minutes in watched.fresh.items() if minutes}
+    events: list[Event] = [Observed(now, record.stage, seen)] if seen else []
+    events += [
+        Judged(now, name, verdict)
+        for name, verdict in watched.verdicts.items()
+        if record.verdicts.get(name) != word(verdict)
+    ]
+    return tuple(events)
+
+
+def _on_ask_or_hold(
+    plan: Plan,
+    record: Record,
+    observation: Observation,
+    service: ServiceState,
+    watched: Watched,
+    now: datetime,
+) -> Decision:
+    question = to_ask(plan, record, observation, watched.verdicts)
+    if question and record.ask is None and record.stage + 1 not in record.approved:
+        look = interval(plan, record, now)
+        return _ask_once(record, service, now, AskKind.GATE, question, look)
+    return _on_hold(plan, record, observation, service, watched, now)
+
+
+def _on_hold(
+    plan: Plan,
+    record: Record,
+    observation: Observation,
+    service: ServiceState,
+    watched: Watched,
+    now: datetime,
+) -> Decision:
+    look = interval(plan, record, now)
+    if record.paused:
+        return _kept(plan, record, service, now, f"paused by {record.paused.by}", look)
+    blind = _blind(plan, record, service, watched, now)
+    if blind is not None:
+        return blind
+    newer = _newer_revision(plan, record, service, now, look)
+    if newer is not None:
+        return newer
+    strange = _strange_share(plan, record, service, now, look)
+    if strange is not None:
+        return strange
+    waiting_for_data = record.ask is not None and record.ask.kind is AskKind.MONITORING_OUT
+    if (record.stopped and record.ask is None) or waiting_for_data:
+        text = "Monitoring answers again" if waiting_for_data else "the hold goes on"
+        back = resumed(replace(record, ask=None), now)
+        return moves.note(back, service, now, text, look, transition="hold goes on")
+    if record.ask is not None:
+        answered = _asking(plan, record, service, now, record.ask.reason)
+        open_still = _open(plan, record, observation, watched.verdicts)
+        gone = record.ask.kind in (AskKind.UNDECIDED, AskKind.GATE) and not open_still
+        if answered is not None or not gone:
+            return answered or _kept(plan, record, service, now, record.ask.reason, look)
+        return _next_stage(plan, record, service, now, "the missing evidence came")
+    hold = hold_of(plan, record)
+    left = hold - held(record, now)
+    if left > timedelta(0):
+        text = f"holding {record.weight}% for {minutes_shown(left)} more"
+        return _kept(plan, record, service, now, text, min(look, max(left, moves.POLL)))
+    return _hold_is_over(plan, record, observation, service, watched, now)
+
+
+def _hold_is_over(
+    plan: Plan,
+    record: Record,
+    observation: Observation,
+    service: ServiceState,
+    watched: Watched,
+    now: datetime,
+) -> Decision:
+    assert record.in_force is not None
+    look = interval(plan, record, now)
+    hold = hold_of(plan, record)
+    if not plan.stages[record.stage].hold:
+        return _next_stage(plan, record, service, now, "a stage without hold is not judged")
+    over_at = record.in_force + SETTLE + record.uncounted + hold
+    if not covered(plan, record, over_at):
+        text = "the hold is over; its last minutes are not yet visible in Monitoring"
+        return _kept(plan, record, service, now, text, min(look, timedelta(minutes=1)))
+    still_open = _open(plan, record, observation, watched.verdicts)
+    if not still_open or record.stage + 1 in record.approved:
+        return _next_stage(plan, record, service, now, _all_good(watched.verdicts))
+    why = f"after {minutes_shown(hold)} at {record.weight}%: {'; '.join(still_open)}"
+    if not record.extended:
+        longer = replace(record, extended=True)
+        until = hold_of(plan, longer) - hold
+        text = f"{why}; extended by {minutes_shown(until)}"
+        message = Message(now, "warning", text)
+        return moves.note(
+            longer, service, now, text, look, transition="extended", events=(message,)
+        )
+    match plan.when.undecided.then:
+        case Then.ASK:
+            return _ask_once(record, service, now, AskKind.UNDECIDED, why, look)
+        case Then.ROLL_BACK:
+            return moves.roll_back(record, service, now, why, verdicts=watched.verdicts)
+        case Then.ADVANCE:
+            return _next_stage(plan, record, service, now, why)
+
+
+def _open(
+    plan: Plan, record: Record, observation: Observation, verdicts: Mapping[str, Verdict]
+) -> tuple[str, ...]:
+    """Return what keeps the stage from being left, a sentence each."""
+    observed_only = {gate.name for gate in plan.gates if gate.on_fail is OnFail.OBSERVE}
+    gates = [
+        f"{name} {verdict.reason}"
+        for name, verdict in verdicts.items()
+        if not isinstance(verdict, Pass) and name not in observed_only
+    ]
+    sent = [
+        check
+        for check in plan.checks
+        if check.when is not CheckWhen.BEFORE and check.on_fail is not OnFail.OBSERVE
+    ]
+    checks = open_checks(sent, observation, failed_too=True)
+    return (*gates, *checks)
+
+
+def _all_good(verdicts: Mapping[str, Verdict]) -> str:
+    return "; ".join(f"{n} {v.reason}" for n, v in verdicts.items()) or "the hold is over"
+
+
+def _next_stage(
+    plan: Plan, record: Record, service: ServiceState, now: datetime, reason: str
+) -> Decision:
+    following = record.stage + 1
+    if following >= len(plan.stages):
+        return moves.promote(plan, record, service, now, reason)
+    if plan.stages[following].approval and following not in record.approved:
+        weight = plan.stages[following].weight
+        why = f"{weight}% needs an approval"
+        look = interval(plan, record, now)
+        return _ask_once(record, service, now, AskKind.APPROVAL, why, look)
+    return moves.enter_stage(plan, record, service, following, now, reason)
+
+
+# Waiting --------------------------------------------------------------------------------------
+
+
+def _kept(
+    plan: Plan, record: Record, service: ServiceState, now: datetime, reason: str, look: timedelta
+) -> Decision:
+    """Wait, but write the record when it has gone unwritten too long: that is the heartbeat."""
+    if record.at is None or now - record.at >= heartbeat(plan, record):
+        return moves.note(record, service, now, reason, look)
+    return moves.wait(record, reason, look)
+
+
+def resumed(record: Record, now: datetime) -> Record:
+    """Let the hold run on: the time it stood still does not count."""
+    if record.stopped is None:
+        return record
+    still = max(now - record.stopped, timedelta(0))
+    return replace(record, stopped=None, uncounted=record.uncounted + still)
+
+
+def _ask_once(
+    record: Record, service: ServiceState, now: datetime, kind: AskKind, why: str, look: timedelta
+) -> Decision:
+    if record.ask is not None and record.ask.kind is kind:
+        return moves.wait(record, record.ask.reason, look)
+    return moves.ask(record, service, now, Ask(kind, cut(why), now), look)
+
+
+def _asking(
+    plan: Plan, record: Record, service: ServiceState, now: datetime, why: str
+) -> Decision | None:
+    """Return what an answer, or nobody's answer, leads to; None while we go on waiting."""
+    ask = record.ask
+    if ask is None:
+        return None
+    if record.stage + 1 in record.approved and ask.kind is not AskKind.NEW_REVISION:
+        answered = resumed(replace(record, ask=None), now)
+        return _next_stage(plan, answered, service, now, f"approved: {ask.reason}")
+    rule = plan.when.nobody_answers
+    if ask.kind.waits_for_ever or now - ask.since < rule.after:
+        return None
+    silence = f"{why}; nobody answered for {minutes_shown(now - ask.since)}"
+    if rule.then is Then.ADVANCE:
+        answered = resumed(replace(record, ask=None), now)
+        return _next_stage(plan, answered, service, now, silence)
+    return moves.roll_back(record, service, now, silence)
+
+
+def _blind(
+    plan: Plan, record: Record, service: ServiceState, watched: Watched, now: datetime
+) -> Decision | None:
+    """Hold while Monitoring does not answer; in the end somebody is asked.
+
+    The time does not count as hold. A single lost answer changes nothing.
+    """
+    if not watched.blind:
+        return None
+    look = min(interval(plan, record, now), timedelta(minutes=1))
+    assert record.in_force is not None
+    seen_until = last_seen(plan, record)
+    why = f"Monitoring does not answer: {watched.blind}"
+    rule = plan.when.monitoring_out
+    since = record.stopped or seen_until
+    if record.ask is not None:
+        answered = _asking(plan, record, service, now, record.ask.reason)
+        return answered or _kept(plan, record, service, now, why, look)
+    if record.stopped is None and now - seen_until < BLIND_GRACE:
+        return _kept(plan, record, service, now, why, look)
+    stopped = replace(record, stopped=since)
+    if now - since >= rule.hold:
+        since_text = f"{why} (for {minutes_shown(now - since)})"
+        match rule.then:
+            case Then.ASK:
+                return _ask_once(stopped, service, now, AskKind.MONITORING_OUT, since_text, look)
+            case Then.ROLL_BACK:
+                return moves.roll_back(record, service, now, since_text)
+            case Then.ADVANCE:
+                return _next_stage(plan, resumed(stopped, now), service, now, since_text)
+    if record.stopped is None:
+        return moves.note(stopped, service, now, why, look, transition="hold stands still")
+    return _kept(plan, record, service, now, why, look)
+
+
+def _strange_share(
+    plan: Plan, record: Record, service: ServiceState, now: datetime, look: timedelta
+) -> Decision | None:
+    """Say once a stage that the candidate's real share is not the asked one."""
+    key = f"share {record.weight}%"
+    counting = [
+        record.gates[gate.name].tally
+        for gate in plan.gates_at(record.stage)
+        if isinstance(gate.metric, ResponseRate | RequestCount) and gate.name in record.gates
+    ]
+    if not counting or key in record.told:
+        return None
+    both = counting[0]
+    text = share_surprise(record.weight, both.candidate.total, both.stable.total)
+    if not text:
+        return None
+    told = replace(record, told=(*record.told, key)[-5:])
+    message = Message(now, "warning", text)
+    return moves.note(told, service, now, text, look, transition="share", events=(message,))
+
+
+def _newer_revision(
+    plan: Plan, record: Record, service: ServiceState, now: datetime, look: timedelta
+) -> Decision | None:
+    newest = service.latest_created
+    if newest is None or newest in (record.candidate, *record.before, *record.told):
+        return None
+    told = replace(record, told=(*record.told, newest)[-5:])
+    text = f"a newer revision, {newest}, was deployed; it stays at 0%"
+    match plan.when.new_revision:
+        case NewRevision.IGNORE:
+            message = Message(now, "warning", text)
+            return moves.note(
+                told, service, now, text, look, transition="new revision", events=(message,)
+            )
+        case NewRevision.ASK:
+            return _ask_once(told, service, now, AskKind.NEW_REVISION, text, look)
+        case NewRevision.REPLACE:
+            why = f"{newest} was deployed and replaces this candidate"
+            return moves.roll_back(told, service, now, why)

@@ -1,0 +1,197 @@
+"""What one tick observes: revisions, the minutes of metrics that are new, the answers to checks.
+
+Every part is `Seen` or `NotSeen`; no error of a port leaves this module. No decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from controller.engine.checking import (
+    Got,
+    ToSend,
+    aims_at_candidate,
+    conclude,
+    requests_of,
+    swapped,
+    wanted,
+)
+from controller.engine.observation import (
+    CheckSeen,
+    Gone,
+    NotSeen,
+    Observation,
+    OwnRequest,
+    RevisionState,
+    Seen,
+    ServiceName,
+    ServiceState,
+    Window,
+)
+from controller.engine.preflight import PERIOD
+from controller.engine.record import Phase, Record
+from controller.engine.split import TAG_NEW, TAG_OLD
+from controller.engine.watching import SETTLE, ceil_minute, windows
+from controller.gates.evidence import CodeCounts, Query, Readings, Requests
+from controller.plan.model import Check, CustomMetric, Plan
+from controller.ports import (
+    Checker,
+    Clock,
+    MetricSource,
+    Missing,
+    PortError,
+    Request,
+    TrafficRouter,
+)
+
+TRIES = 3
+BETWEEN_TRIES = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Every door the reconciler may use."""
+
+    router: TrafficRouter
+    metrics: MetricSource
+    checker: Checker
+    clock: Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Observer:
+    """Sees one service through the ports."""
+
+    ports: Ports
+    name: ServiceName
+
+    def observe(
+        self, plan: Plan, record: Record, service: ServiceState, now: datetime
+    ) -> Observation:
+        """Look at everything the engine needs now; nothing that it does not."""
+        if record.phase in (Phase.DONE, Phase.ROLLING_BACK):
+            return Observation(Seen(service))
+        candidate, stable = self._revision(record.candidate), self._revision(record.stable)
+        seen = Observation(Seen(service), candidate, stable)
+        if record.shift is not None:
+            return seen
+        asked = windows(plan, record, now)
+        readings = {query: self._read(query, record, asked[query]) for query in asked}
+        checks, own = self._send_checks(plan, record, service)
+        return replace(seen, readings=readings, windows=asked, checks=checks, own=own)
+
+    def _revision(self, name: str) -> Seen[RevisionState] | NotSeen | Gone:
+        try:
+            return Seen(self.ports.router.revision(self.name, name))
+        except Missing as error:
+            return Gone(error.what)
+        except PortError as error:
+            return NotSeen(error.what)
+
+    def _read(self, query: Query, record: Record, window: Window) -> Seen[Readings] | NotSeen:
+        start, end = window.start, window.end
+        revisions = tuple(dict.fromkeys((record.candidate, *record.before)))
+        try:
+            return Seen(self.ports.metrics.read(self.name, query, revisions, start, end))
+        except PortError as error:
+            return NotSeen(error.what)
+
+    def _send_checks(
+        self, plan: Plan, record: Record, service: ServiceState
+    ) -> tuple[Mapping[str, Seen[CheckSeen] | NotSeen], tuple[OwnRequest, ...]]:
+        names = _names(record, service)
+        own: list[OwnRequest] = []
+        seen: dict[str, Seen[CheckSeen] | NotSeen] = {}
+        for check in plan.checks:
+            if wanted(check, before=record.stage < 0):
+                seen[check.name] = self._check(check, names, record, own)
+        return seen, tuple(own)
+
+    def _check(
+        self, check: Check, names: Mapping[str, str], record: Record, own: list[OwnRequest]
+    ) -> Seen[CheckSeen] | NotSeen:
+        try:
+            requests = requests_of(check, names)
+        except KeyError as error:
+            return NotSeen(f"{error.args[0]} is not known")
+        result: Seen[CheckSeen] | NotSeen = NotSeen("not sent")
+        answers: tuple[tuple[ToSend, Got], ...] = ()
+        for attempt in range(TRIES):
+            if attempt:
+                self.ports.clock.sleep(BETWEEN_TRIES)
+            answers = tuple((r, self._send(check, r, names, record, own)) for r in requests)
+            result = conclude(check, answers, None, names)
+            if isinstance(result, Seen) and result.value.outcome.value == "passed":
+                return result
+        if aims_at_candidate(check) and "stable.url" in names:
+            others = requests_of(check, swapped(names))
+            beside = tuple((r, self._send(check, r, names, record, own)) for r in others)
+            result = conclude(check, answers, beside, names)
+        return result
+
+    def _send(
+        self,
+        check: Check,
+        request: ToSend,
+        names: Mapping[str, str],
+        record: Record,
+        own: list[OwnRequest],
+    ) -> Got:
+        try:
+            answer = self.ports.checker.send(
+                Request(request.method, request.url, request.headers, request.body, check.timeout)
+            )
+        except PortError as error:
+            return Got(0, None, error.what)
+        for side, revision in (("candidate", record.candidate), ("stable", record.stable)):
+            base = names.get(f"{side}.url")
+            if base and request.url.startswith(base):
+                at = self.ports.clock.now()
+                own.append(OwnRequest(at, revision, answer.status, answer.latency_ms))
+        return Got(answer.status, answer.body)
+
+    def history(
+        self, query: Query, stable: tuple[str, ...], window: Window
+    ) -> Seen[Readings] | NotSeen:
+        """Read stable's last day, by the hour."""
+        metrics, (start, end) = self.ports.metrics, (window.start, window.end)
+        try:
+            if isinstance(query, CustomMetric) and not metrics.exists(
+                self.name.project, query.type
+            ):
+                return NotSeen(f"nobody ever wrote {query.type} in {self.name.project}")
+            return Seen(metrics.read(self.name, query, stable, start, end, PERIOD))
+        except PortError as error:
+            return NotSeen(error.what)
+
+    def drained(self, record: Record, since: datetime, delay: timedelta) -> str:
+        """Verify a roll back: "" once the candidate is seen to get no requests any more.
+
+        Else what is seen instead. Waits until Monitoring can tell: settling, a minute, the delay.
+        since: when the split with candidate 0 came into force.
+        """
+        start = ceil_minute(since + SETTLE)
+        end = start + timedelta(minutes=1)
+        self.ports.clock.sleep(max(end + delay - self.ports.clock.now(), timedelta(0)))
+        try:
+            seen = self.ports.metrics.read(self.name, Requests(), (record.candidate,), start, end)
+        except PortError as error:
+            return f"whether requests still reach it could not be seen: {error.what}"
+        values = seen.get(record.candidate, {}).values()
+        left = sum(value.total for value in values if isinstance(value, CodeCounts))
+        own = sum(o.count for o in record.own if start < o.end <= end)
+        if left <= own:
+            return ""
+        return f"the candidate still got {left} requests in the minute before {end:%H:%M}Z"
+
+
+def _names(record: Record, service: ServiceState) -> dict[str, str]:
+    """Return what a check's texts may name; a URL is there only once its tag is in force."""
+    names = {"candidate.revision": record.candidate, "stable.revision": record.stable}
+    for side, tag in (("candidate", TAG_NEW), ("stable", TAG_OLD)):
+        url = service.url_of(tag)
+        if url:
+            names[f"{side}.url"] = url.rstrip("/")
+    return names
