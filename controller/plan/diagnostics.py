@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 WIDTH_SHOWN = 110
+ERRORS_MOST = 100  # of one plan; whoever has more, has another problem
 
 
 class Severity(StrEnum):
@@ -69,8 +70,10 @@ class Findings:
     found: list[Diagnostic] = field(default_factory=list)
 
     def error(self, span: Span, message: str, mend: str = "") -> None:
-        """Note something the plan cannot run with."""
+        """Note something the plan cannot run with. Raises PlanInvalid when there are too many."""
         self._add(span, message, mend, Severity.ERROR)
+        if len(self.found) >= ERRORS_MOST:
+            raise PlanInvalid(self.in_order())
 
     def warn(self, span: Span, message: str, mend: str = "") -> None:
         """Note something that is allowed and probably not meant."""

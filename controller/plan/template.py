@@ -21,7 +21,10 @@ from controller.plan.text import FILTERS, ITEM, REVISION_NAMES, NotKnown, filter
 
 __all__ = ["Names", "NotKnown", "Problem", "fill", "render"]
 
-TOKENS_MOST = 24  # in one {{ … }}: bounds the recursion of Jinja2's parser
+# Bounds on what Jinja2 is given: its parser recurses, and its lexer converts numbers of any size.
+TOKENS_MOST = 24  # in one {{ … }}
+CHARACTERS_MOST = 300  # in one {{ … }}
+EXPRESSIONS_MOST = 40  # in one text
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _JINJA = jinja2.Environment(keep_trailing_newline=True, autoescape=True)
 
@@ -63,6 +66,9 @@ def fill(source: str, names: Names) -> tuple[Text, tuple[Problem, ...]]:
     """Return the text with env and var filled in, and every problem of its templates."""
     if "{{" not in source and "{%" not in source and "{#" not in source:
         return Text((source,) if source else ()), ()
+    if source.count("{{") > EXPRESSIONS_MOST:
+        told = f"more than {EXPRESSIONS_MOST} {{{{ … }}}} in one text"
+        return Text(()), (Problem(0, len(source), told, "is this the right text?"),)
     parts: list[str | Ref] = []
     problems: list[Problem] = []
     try:
@@ -143,7 +149,7 @@ def _syntax(at: int, length: int, error: jinja2.TemplateSyntaxError) -> Problem:
 
 def _expression(piece: str) -> nodes.Expr:
     tokens = [kind for _, kind, _ in _JINJA.lex(piece) if kind != "whitespace"]
-    if len(tokens) > TOKENS_MOST:
+    if len(tokens) > TOKENS_MOST or len(piece) > CHARACTERS_MOST:
         raise _Refused("this is more than a substitution", "write {{ name }} or {{ name | lower }}")
     try:
         output = _JINJA.parse(piece).body

@@ -56,6 +56,8 @@ def read_or_refuse(data: bytes) -> Plan | str:
         (b"? " * 100_000, "p.yaml:1:65: nested deeper than 32"),
         (b"[a,b,c,d,e,f,g,h]\n" * 10, "p.yaml:2:1: "),
         (b"a: [" + b"b," * 100_000 + b"]", "more than 6000 values in one plan"),
+        (b"service: '" + b"{{ b }} " * 30_000 + b"'", "more than 40 {{ … }} in one text"),
+        (b"service: '{{ a." + b"1" * 5000 + b" }}'", "this is more than a substitution"),
         (b"a: &x [*x]\n", "p.yaml:1:4: anchors and aliases"),
         (b"%YAML 9.9\n--- a\n", "not readable as YAML"),
         (b"%TAG ! tag:x,2000:\n--- !a b\n", "tags (!) are not read"),
@@ -68,7 +70,7 @@ def test_hostile_bytes_are_refused_with_their_place(data: bytes, message: str) -
     told = read_or_refuse(data)
     assert isinstance(told, str)
     assert message in told
-    assert told.count("mend: ") == 1
+    assert told.count("mend: ") <= 2
 
 
 def test_a_billion_stages_are_refused_at_once() -> None:
@@ -77,6 +79,14 @@ def test_a_billion_stages_are_refused_at_once() -> None:
     assert isinstance(told, str)
     assert "more than 6000 values in one plan" in told
     assert told.count("\n") < 4
+
+
+def test_no_more_errors_are_told_than_anybody_reads() -> None:
+    with pytest.raises(PlanInvalid) as invalid:
+        read_plan(
+            Source("p.yaml", b"".join(b"k%d: 1\n" % n for n in range(2_000))), env={}, variables={}
+        )
+    assert len(invalid.value.diagnostics) == 100
 
 
 def test_line_ends_and_a_byte_order_mark_change_nothing() -> None:
