@@ -74,26 +74,29 @@ def apply(
       rollout apply plans/ion-api.yaml --no-wait             on a schedule, from CI
     """
     from controller.cli.dry_run import rehearsed
-    from controller.cli.following import Run, follow
+    from controller.cli.following import Detached, Run, follow, leave, leaving_on_signals
     from controller.cli.views import make
 
     del yes  # nothing is asked here; it is taken so that scripts may always give it
     view = make(output, sys.stdout, sys.stderr, live=True)
     run = Run(view, timeout=timeout, no_wait=no_wait, reason=reason)
     try:
-        found = _found(
-            target,
-            project=project,
-            region=region,
-            variables=variables,
-            revision=revision,
-            scenario=options.scenario_of(sandbox, scenario),
-        )
-        run.place = found.place
-        run.connection = found.connect()
-        _warn(run, found)
-        wish = _wish(run, _plan(found), again=again, replacing=replacing, replan=replan)
-        code = rehearsed(run, wish) if dry_run else follow(run, wish)
+        with leaving_on_signals(run):
+            found = _found(
+                target,
+                project=project,
+                region=region,
+                variables=variables,
+                revision=revision,
+                scenario=options.scenario_of(sandbox, scenario),
+            )
+            run.place = found.place
+            run.connection = found.connect()
+            _warn(run, found)
+            wish = _wish(run, _plan(found), again=again, replacing=replacing, replan=replan)
+            code = rehearsed(run, wish) if dry_run else follow(run, wish)
+    except Detached:
+        code = leave(run)
     except Exception as error:
         stop = as_stop(error)
         if output == "json":

@@ -104,12 +104,9 @@ def follow(run: Run, wish: Wish) -> int:
     if connection.rehearsal is not None:
         _introduce_people(run, connection)
     until = connection.now() + run.timeout if run.timeout is not None else None
-    with _leaving_on_signals(run):
-        try:
-            end = _begin(run, reconciler, wish) or _loop(run, reconciler, until)
-        except Detached:
-            end = None
-        return run.finish(end or _left(run))
+    end = None if run.leaving else _begin(run, reconciler, wish)
+    end = end or _loop(run, reconciler, until)
+    return run.finish(end) if end is not None else leave(run)
 
 
 def _begin(run: Run, reconciler: Reconciler, wish: Wish) -> Ending | None:
@@ -170,8 +167,8 @@ def _end(run: Run, tick: Tick, until: datetime | None) -> Ending | None:
     return None
 
 
-def _left(run: Run) -> Ending:
-    """Return the ending after a signal: detached, whatever the rollout waits for."""
+def leave(run: Run) -> int:
+    """Show the end after a signal, detached whatever the rollout waits for; return its code."""
     why = f"detached by {run.leaving}; nobody watches now"
     if run.last is None:
         place = run.place
@@ -181,9 +178,9 @@ def _left(run: Run) -> Ending:
             f"rollout rollback {place}",
         )
         finished = Finished(run.now(), "in_progress", why, next=commands)
-        return Ending(finished, Code.IN_PROGRESS)
+        return run.finish(Ending(finished, Code.IN_PROGRESS))
     end = ending.of_open(run.last, run.place, run.served, why)
-    return Ending(end.finished, Code.IN_PROGRESS)
+    return run.finish(Ending(end.finished, Code.IN_PROGRESS))
 
 
 # People of a scenario ---------------------------------------------------------------------------
@@ -213,8 +210,8 @@ def _introduce_people(run: Run, connection: Connection) -> None:
 
 
 @contextmanager
-def _leaving_on_signals(run: Run) -> Iterator[None]:
-    """Let SIGINT and SIGTERM end the loop at its next look, at the latest after 5 s.
+def leaving_on_signals(run: Run) -> Iterator[None]:
+    """Let SIGINT and SIGTERM end the loop at its next look, at the latest after 5 s (Detached).
 
     A call cut off midway loses nothing: the next run sees on the service what was written.
     """
@@ -222,7 +219,7 @@ def _leaving_on_signals(run: Run) -> Iterator[None]:
         yield
         return
 
-    def leave(number: int, frame: FrameType | None) -> None:
+    def heard(number: int, frame: FrameType | None) -> None:
         del frame
         if run.leaving:
             raise Detached
@@ -237,7 +234,7 @@ def _leaving_on_signals(run: Run) -> Iterator[None]:
         raise Detached
 
     handlers: dict[int, Callable[[int, FrameType | None], None]]
-    handlers = {signal.SIGINT: leave, signal.SIGTERM: leave}
+    handlers = {signal.SIGINT: heard, signal.SIGTERM: heard}
     if hasattr(signal, "SIGALRM"):
         handlers[signal.SIGALRM] = give_up
     before = {number: signal.signal(number, what) for number, what in handlers.items()}

@@ -1,0 +1,116 @@
+"""Acts of people, and leaving `apply`: separate commands against one served world."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from click.testing import CliRunner, Result
+
+from controller.cli.app import cli
+from controller.cli.wiring.serving import Served, served
+
+PLAN = "rollout_plans/ion-api.yaml"
+SERVICE = ("ion-api", "--region", "us-central1", "--project", "demo")
+VARIABLES = (
+    "CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN",
+    "CLOUDSDK_API_ENDPOINT_OVERRIDES_MONITORING",
+    "ROLLOUT_SANDBOX_CLOCK",
+)
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
+    with served("healthy", None, None, port=0, speed=60) as one:
+        for variable in VARIABLES:
+            monkeypatch.setenv(variable, one.address)
+        monkeypatch.setenv("CLOUDSDK_CORE_PROJECT", "demo")
+        monkeypatch.setenv("CLOUDSDK_CORE_ACCOUNT", "olga@example.com")
+        monkeypatch.delenv("CI", raising=False)
+        yield one
+
+
+def run(*arguments: str, answer: str | None = None) -> Result:
+    return CliRunner().invoke(cli, arguments, input=answer)
+
+
+def started() -> Result:
+    result = run("apply", PLAN, "--no-wait")
+    assert result.exit_code == 0, result.output
+    return result
+
+
+@pytest.mark.usefixtures("world")
+def test_a_running_rollout_is_paused_resumed_and_cancelled_by_name() -> None:
+    started()
+    assert run("pause", *SERVICE, "--reason", "lunch").stdout.startswith("paused: ")
+    assert run("resume", *SERVICE, "--yes").stdout.startswith("resumed: ")
+    assert run("cancel", *SERVICE, "--yes").stdout.startswith("cancelled: traffic is ")
+
+
+@pytest.mark.usefixtures("world")
+def test_a_rollback_puts_everything_on_stable_and_forbids_the_same_candidate() -> None:
+    started()
+    result = run("rollback", *SERVICE, "--yes", "--reason", "a bad feeling")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("rolled back: traffic is ion-api-00041-abc 100%")
+    again = run("apply", PLAN, "--no-wait")
+    assert again.exit_code == 3
+    assert "was rolled back before" in again.stderr
+
+
+@pytest.mark.usefixtures("world")
+def test_an_approval_of_what_is_not_asked_is_refused() -> None:
+    started()
+    result = run("approve", *SERVICE)
+    assert result.exit_code == 1
+    assert "asks for nothing" in result.stderr
+
+
+@pytest.mark.usefixtures("world")
+@pytest.mark.parametrize("word", ["rollback", "cancel", "advance", "promote", "resume"])
+def test_without_a_terminal_what_would_be_asked_needs_yes(word: str) -> None:
+    result = run(word, *SERVICE)
+    assert result.exit_code == 2
+    assert "--yes" in result.stderr
+
+
+@pytest.mark.usefixtures("world")
+def test_an_act_without_a_rollout_says_so() -> None:
+    result = run("pause", *SERVICE)
+    assert (result.exit_code, "there is no rollout" in result.stderr) == (1, True)
+
+
+@pytest.mark.usefixtures("world")
+def test_a_service_that_does_not_exist_is_answered_with_the_nearest() -> None:
+    result = run("pause", "ion-apo", *SERVICE[1:])
+    assert result.exit_code == 1
+    assert "ion-api" in result.stderr
+
+
+def test_a_command_nobody_knows_is_answered_with_the_nearest() -> None:
+    assert "Did you mean approve" in run("aprove").stderr
+    assert "rollback (to stable) or cancel (leave as it is)?" in run("abort").stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no SIGTERM to be sent")
+@pytest.mark.usefixtures("world")
+def test_a_signal_detaches_and_the_last_line_says_how_to_go_on() -> None:
+    command = [sys.executable, "-m", "controller", "apply", PLAN, "-o", "json"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ}
+    ) as process:
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        rest = process.stdout.read().splitlines()
+        assert process.wait(timeout=20) == 5
+    finished = json.loads(rest[-1] if rest else first)
+    assert finished["outcome"] == "in_progress"
+    assert "SIGTERM" in finished["reason"]
+    assert finished["next"] == [f"rollout {w} {PLAN}" for w in ("apply", "status", "rollback")]
