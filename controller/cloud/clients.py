@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import google.auth
 import google.auth.transport.requests
@@ -15,10 +15,6 @@ import grpc
 import requests
 from google.api_core.gapic_v1.client_info import ClientInfo
 from google.auth import exceptions as auth
-from google.cloud.monitoring_v3 import MetricServiceClient
-from google.cloud.monitoring_v3.services.metric_service.transports import (
-    MetricServiceGrpcTransport,
-)
 from google.cloud.run_v2 import RevisionsClient, ServicesClient
 from google.cloud.run_v2.services.revisions.transports import RevisionsGrpcTransport
 from google.cloud.run_v2.services.services.transports import ServicesGrpcTransport
@@ -26,6 +22,9 @@ from google.oauth2 import id_token
 
 from controller.cloud.target import Endpoint
 from controller.cloud.translate import translating
+
+if TYPE_CHECKING:
+    from google.cloud.monitoring_v3 import MetricServiceClient
 
 SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
 
@@ -78,20 +77,32 @@ def metric_client(endpoint: Endpoint | None, user_agent: str) -> MetricServiceCl
     """Return a client of Cloud Monitoring; raises Denied where there are no credentials."""
     if endpoint is not None and endpoint.plaintext:
         return metric_client_on(_plain_channel(endpoint), user_agent)
-    transport = MetricServiceGrpcTransport(
+    client, transport_of = _monitoring()
+    transport = transport_of(
         host=endpoint.host if endpoint else "monitoring.googleapis.com",
         credentials=_credentials(),
         client_info=ClientInfo(user_agent=user_agent),
     )
-    return MetricServiceClient(transport=transport)
+    made: MetricServiceClient = client(transport=transport)
+    return made
 
 
 def metric_client_on(channel: grpc.Channel, user_agent: str) -> MetricServiceClient:
     """Return a client of Cloud Monitoring on a channel that is there already."""
     info = ClientInfo(user_agent=user_agent)
-    return MetricServiceClient(
-        transport=MetricServiceGrpcTransport(channel=channel, client_info=info)
+    client, transport_of = _monitoring()
+    made: MetricServiceClient = client(transport=transport_of(channel=channel, client_info=info))
+    return made
+
+
+def _monitoring() -> tuple[Any, Any]:
+    """Import Monitoring's client only when it is made: `status` and `rollback` need none."""
+    from google.cloud.monitoring_v3 import MetricServiceClient
+    from google.cloud.monitoring_v3.services.metric_service.transports import (
+        MetricServiceGrpcTransport,
     )
+
+    return MetricServiceClient, MetricServiceGrpcTransport
 
 
 def id_token_for(audience: str) -> str | None:

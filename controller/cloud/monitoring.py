@@ -62,7 +62,7 @@ class CloudMonitoring:
         self._client = client
         self._defaults: dict[tuple[str, str], str] = {}
 
-    def read(  # noqa: PLR0917 - the port's own signature
+    def read(
         self,
         name: ServiceName,
         query: Query,

@@ -8,7 +8,7 @@ from typing import Any
 
 from controller.engine.observation import CheckOutcome, CheckSeen, NotSeen, Seen
 from controller.plan.model import Check, CheckWhen, Expect, Text
-from controller.plan.template import render
+from controller.plan.text import render
 
 OUR_SIDE = (401, 403)  # IAM or IAP refused us: that says nothing of the release
 
@@ -42,6 +42,12 @@ def wanted(check: Check, *, before: bool) -> bool:
 def aims_at_candidate(check: Check) -> bool:
     """Tell whether the check asks the candidate itself (else stable, or a dependency)."""
     return "candidate.url" in check.url.refs
+
+
+def has_secrets(check: Check) -> bool:
+    """Tell whether a header is taken from the environment when the request is sent."""
+    first = (text.parts[0] for text in check.headers.values() if text.parts)
+    return any(isinstance(part, str) and part.startswith("env:") for part in first)
 
 
 def requests_of(check: Check, names: Mapping[str, str]) -> tuple[ToSend, ...]:

@@ -51,4 +51,4 @@ def statistic(gate: Gate) -> str:
 
 
 def _short(value: float) -> str:
-    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"  # noqa: PLR2004 - digits
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"

@@ -14,6 +14,7 @@ from controller.engine.checking import (
     ToSend,
     aims_at_candidate,
     conclude,
+    has_secrets,
     requests_of,
     swapped,
     wanted,
@@ -35,6 +36,7 @@ from controller.engine.record import Phase, Record
 from controller.engine.split import TAG_NEW, TAG_OLD
 from controller.engine.watching import SETTLE, ceil_minute, windows
 from controller.gates.evidence import CodeCounts, Query, Readings, Requests
+from controller.plan.compact import digest
 from controller.plan.model import Check, CustomMetric, Plan
 from controller.ports import (
     Checker,
@@ -62,10 +64,16 @@ class Ports:
 
 @dataclass(frozen=True, slots=True)
 class Observer:
-    """Sees one service through the ports."""
+    """Sees one service through the ports.
+
+    trusted: digest of the plan a person gave this process, or "". Whoever may update the service
+    may forge a record, and a forged plan could send a secret ("env:NAME" in a header) anywhere:
+    such checks are sent only for the trusted plan.
+    """
 
     ports: Ports
     name: ServiceName
+    trusted: str = ""
 
     def observe(
         self, plan: Plan, record: Record, service: ServiceState, now: datetime
@@ -104,8 +112,13 @@ class Observer:
         names = _names(record, service)
         own: list[OwnRequest] = []
         seen: dict[str, Seen[CheckSeen] | NotSeen] = {}
+        trusted = bool(self.trusted) and digest(plan) == self.trusted
         for check in plan.checks:
-            if wanted(check, before=record.stage < 0):
+            if has_secrets(check) and not trusted:
+                seen[check.name] = NotSeen(
+                    "it sends a secret, which needs the plan's file (`rollout apply PLAN`)"
+                )
+            elif wanted(check, before=record.stage < 0):
                 seen[check.name] = self._check(check, names, record, own)
         return seen, tuple(own)
 

@@ -29,7 +29,7 @@ from controller.engine.preflight import history_windows, preflight
 from controller.engine.record import Phase, Record, Transition, stamp
 from controller.engine.watching import assume_own
 from controller.gates.evidence import Query, Readings
-from controller.plan.compact import from_json
+from controller.plan.compact import digest, from_json
 from controller.plan.model import Plan
 from controller.ports import (
     Change,
@@ -211,6 +211,7 @@ class Reconciler:
     def begin(self, wish: Wish) -> Tick | Attach | Nothing | Refusal:
         """Begin the rollout, attach to it, or say why not. Raises PortError."""
         problem = ""
+        self._observer = replace(self._observer, trusted=digest(wish.plan))
         for _ in range(CONFLICTS_MAX):
             now = self.ports.clock.now()
             service = self.ports.router.observe(self.name)

@@ -53,18 +53,18 @@ def build(
     base_url: see World. clock: by default a virtual one that begins at the scenario's start.
     """
     # Imported here: the CLI's help reads scenarios and must not pay for Google's clients.
-    from controller.sandbox.channel import InProcessChannel  # noqa: PLC0415
-    from controller.sandbox.checks import Checks  # noqa: PLC0415
-    from controller.sandbox.clock import VirtualClock  # noqa: PLC0415
-    from controller.sandbox.faults import CallFaults  # noqa: PLC0415
-    from controller.sandbox.http import SandboxAdapter  # noqa: PLC0415
-    from controller.sandbox.monitoring import Monitoring  # noqa: PLC0415
-    from controller.sandbox.operations import Operations  # noqa: PLC0415
-    from controller.sandbox.run_v1 import RunV1  # noqa: PLC0415
-    from controller.sandbox.run_v2 import RunV2  # noqa: PLC0415
-    from controller.sandbox.setting import Setting  # noqa: PLC0415
-    from controller.sandbox.traffic import Traffic  # noqa: PLC0415
-    from controller.sandbox.world import World  # noqa: PLC0415
+    from controller.sandbox.channel import InProcessChannel
+    from controller.sandbox.checks import Checks
+    from controller.sandbox.clock import VirtualClock
+    from controller.sandbox.faults import CallFaults
+    from controller.sandbox.http import SandboxAdapter
+    from controller.sandbox.monitoring import Monitoring
+    from controller.sandbox.operations import Operations
+    from controller.sandbox.run_v1 import RunV1
+    from controller.sandbox.run_v2 import RunV2
+    from controller.sandbox.setting import Setting
+    from controller.sandbox.traffic import Traffic
+    from controller.sandbox.world import World
 
     clock = clock or VirtualClock(scenario.start)
     world = World(scenario, setting or Setting(), clock, base_url or "")

@@ -47,12 +47,12 @@ class SandboxAdapter(BaseAdapter):
         self._clock = clock
         self._real = HTTPAdapter()  # only to turn an answer into a Response, as requests does
 
-    def send(  # noqa: PLR0917 - requests' own signature
+    def send(
         self,
         request: requests.PreparedRequest,
-        stream: bool = False,  # noqa: FBT001, FBT002
+        stream: bool = False,
         timeout: Any = None,
-        verify: bool | str = True,  # noqa: FBT001, FBT002
+        verify: bool | str = True,
         cert: Any = None,
         proxies: Mapping[str, str] | None = None,
     ) -> requests.Response:
