@@ -1,0 +1,236 @@
+"""What a person may do to a rollout, and what is refused with a line that helps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from controller.engine import acts
+from controller.engine.decision import Action, Decision, Refusal, State
+from controller.engine.observation import RevisionState, ServiceName, ServiceState, Target
+from controller.engine.record import Act, Ask, AskKind, Outcome, Phase, Record
+from controller.engine.split import shares
+from controller.plan.compact import digest, to_json
+from controller.plan.model import Candidate, Plan, Stage
+
+T0 = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
+NOW = T0 + timedelta(minutes=40)
+OLD, NEW = "api-1", "api-2"
+HOLD = timedelta(minutes=30)
+PLAN = Plan(
+    "api",
+    "demo",
+    "us-central1",
+    Candidate(),
+    (Stage(10, HOLD), Stage(50, HOLD), Stage(100, HOLD, approval=True)),
+)
+APPROVAL = Ask(AskKind.APPROVAL, "100% needs an approval", T0)
+
+
+def running(stage: int = 1, **changes: Any) -> Record:
+    plain = Record(
+        "r1",
+        "uid",
+        to_json(PLAN),
+        digest(PLAN),
+        NEW,
+        OLD,
+        {OLD: 100},
+        T0,
+        "me",
+        phase=Phase.RUNNING,
+        stage=stage,
+        weight=PLAN.stages[stage].weight,
+        in_force=T0,
+        at=T0,
+    )
+    return replace(plain, **changes)
+
+
+def service_of(record: Record | None, split: dict[str, int] | None = None) -> ServiceState:
+    shown = split or (shares(record.before, NEW, record.weight) if record else {OLD: 100})
+    targets = tuple(Target(name, percent) for name, percent in shown.items())
+    return ServiceState(
+        name=ServiceName("demo", "us-central1", "api"),
+        uid="uid",
+        generation=7,
+        reconciling=False,
+        targets=targets,
+        statuses=targets,
+        ready=True,
+        ready_message="",
+        latest_ready=NEW,
+        latest_created=NEW,
+        record_text="{}" if record else None,
+    )
+
+
+Deed = Callable[..., Decision | Refusal]
+
+
+def do(deed: Deed, record: Record, split: dict[str, int] | None = None, **more: Any) -> Decision:
+    decision = deed(PLAN, record, service_of(record, split), NOW, "ada", "because", **more)
+    assert isinstance(decision, Decision), decision
+    return decision
+
+
+def refused(
+    deed: Deed, record: Record, split: dict[str, int] | None = None, **more: Any
+) -> Refusal:
+    refusal = deed(PLAN, record, service_of(record, split), NOW, "ada", "because", **more)
+    assert isinstance(refusal, Refusal), refusal
+    assert refusal.reason
+    return refusal
+
+
+def split_asked(decision: Decision) -> dict[str, int]:
+    assert decision.write is not None
+    return {t.revision or "": t.percent for t in decision.write.targets if t.percent}
+
+
+def test_an_approval_is_written_with_its_name_and_moves_no_traffic() -> None:
+    decision = do(acts.approve, running(ask=APPROVAL), stage=3)
+    assert decision.record.approved == (2,)
+    assert decision.record.transitions[-1].by == "ada"
+    assert split_asked(decision) == {OLD: 50, NEW: 50}
+
+
+def test_an_approval_meant_for_another_stage_is_refused() -> None:
+    for stage in (1, 2, 4):
+        assert "moved on" in refused(acts.approve, running(ask=APPROVAL), stage=stage).reason
+        assert "moved on" in refused(acts.reject, running(ask=APPROVAL), stage=stage).reason
+
+
+def test_an_approval_can_be_given_before_it_is_asked_where_one_is_needed() -> None:
+    assert do(acts.approve, running(1)).record.approved == (2,)
+    refused(acts.approve, running(0))
+
+
+def test_no_way_back_cannot_be_approved() -> None:
+    refusal = refused(acts.approve, running(ask=Ask(AskKind.NO_WAY_BACK, "gone", T0)))
+    assert "rollback --to-revision" in refusal.mend
+
+
+def test_a_rejected_rollout_rolls_back() -> None:
+    decision = do(acts.reject, running(ask=APPROVAL))
+    assert decision.action is Action.ROLL_BACK
+    assert split_asked(decision) == {OLD: 100}
+    assert "rejected by ada: because" in decision.reason
+
+
+def test_what_asks_nothing_cannot_be_rejected() -> None:
+    assert "rollout rollback" in refused(acts.reject, running()).mend
+
+
+def test_a_pause_stops_the_hold_and_says_who() -> None:
+    decision = do(acts.pause, running())
+    assert decision.state is State.PAUSED
+    assert decision.record.paused == Act("ada", NOW, "because")
+    assert decision.record.stopped == NOW
+    refused(acts.pause, decision.record)
+    assert do(acts.resume, decision.record).record.paused is None
+
+
+def test_nothing_to_resume_is_refused() -> None:
+    refused(acts.resume, running())
+
+
+def test_resume_takes_the_service_back_from_another_hand() -> None:
+    decision = do(acts.resume, running(), {OLD: 80, NEW: 20})
+    assert split_asked(decision) == {OLD: 50, NEW: 50}
+
+
+def test_an_advance_by_hand_is_refused_while_another_holds_the_service() -> None:
+    for deed in (acts.advance, acts.promote_now):
+        assert "somebody changed" in refused(deed, running(), {OLD: 80, NEW: 20}).reason
+
+
+def test_advance_goes_to_the_next_stage_and_promotes_from_the_last() -> None:
+    assert split_asked(do(acts.advance, running(0))) == {OLD: 50, NEW: 50}
+    assert do(acts.advance, running(2)).record.phase is Phase.DONE
+    assert split_asked(do(acts.promote_now, running(0))) == {NEW: 100}
+
+
+def test_cancel_leaves_the_traffic_as_it_is_even_in_another_hand() -> None:
+    for split in ({OLD: 50, NEW: 50}, {OLD: 80, NEW: 20}):
+        decision = do(acts.cancel_now, running(), split)
+        assert split_asked(decision) == split
+        assert decision.record.outcomes[-1].outcome == "cancelled"
+
+
+@pytest.mark.parametrize(
+    "deed",
+    [acts.approve, acts.pause, acts.resume, acts.advance, acts.promote_now, acts.cancel_now],
+)
+@pytest.mark.parametrize("phase", [Phase.DONE, Phase.ROLLING_BACK])
+def test_what_is_over_or_rolling_back_is_left_alone(deed: Deed, phase: Phase) -> None:
+    weight = 0 if phase is Phase.ROLLING_BACK else 50
+    refused(deed, running(phase=phase, weight=weight))
+
+
+class TestRollingBack:
+    REVISIONS = (RevisionState(NEW, ready=True), RevisionState(OLD, ready=True))
+
+    def back(
+        self, record: Record | None, split: dict[str, int] | None = None, **more: Any
+    ) -> Decision | Refusal:
+        service = service_of(record, split)
+        return acts.roll_back_now(record, service, self.REVISIONS, NOW, "ada", "because", **more)
+
+    def split(self, *args: Any, **more: Any) -> dict[str, int]:
+        decision = self.back(*args, **more)
+        assert isinstance(decision, Decision), decision
+        return split_asked(decision)
+
+    @pytest.mark.parametrize("split", [None, {OLD: 20, NEW: 80}])
+    def test_a_running_rollout_goes_to_stable_whoever_holds_it(
+        self, split: dict[str, int] | None
+    ) -> None:
+        for changes in ({}, {"paused": Act("bo", T0)}, {"ask": APPROVAL}):
+            decision = self.back(running(**changes), split)
+            assert isinstance(decision, Decision)
+            assert split_asked(decision) == {OLD: 100}
+            assert decision.record.phase is Phase.ROLLING_BACK
+
+    def test_after_promotion_it_goes_to_what_served_before(self) -> None:
+        promoted = Outcome("promoted", NEW, T0, "good", "", {OLD: 100})
+        done = running(2, phase=Phase.DONE, outcomes=(promoted,))
+        assert self.split(done, {NEW: 100}) == {OLD: 100}
+        assert isinstance(self.back(done, {OLD: 100}), Refusal)
+
+    def test_twice_is_not_an_error(self) -> None:
+        ended = Outcome("rolled_back", NEW, T0, "bad", "", {OLD: 100})
+        refusal = self.back(running(phase=Phase.DONE, weight=0, outcomes=(ended,)))
+        assert isinstance(refusal, Refusal)
+        assert refusal.exit_code == 0
+
+    def test_to_a_named_revision(self) -> None:
+        assert self.split(running(), to_revision="api-0") == {"api-0": 100}
+        assert self.split(None, to_revision="api-0") == {"api-0": 100}
+
+    def test_to_an_earlier_stage_only(self) -> None:
+        assert self.split(running(1), to_stage=1, plan=PLAN) == {OLD: 90, NEW: 10}
+        assert isinstance(self.back(running(1), to_stage=2, plan=PLAN), Refusal)
+        assert isinstance(self.back(None, to_stage=1), Refusal)
+
+    def test_without_a_record_our_tag_names_the_way_back(self) -> None:
+        service = service_of(None, {NEW: 100})
+        tagged = replace(service, targets=(*service.targets, Target(OLD, 0, "rollout-old")))
+        decision = acts.roll_back_now(None, tagged, (), NOW, "ada")
+        assert isinstance(decision, Decision)
+        assert split_asked(decision) == {OLD: 100}
+
+    def test_without_record_and_tag_the_older_of_two_serving_is_stable(self) -> None:
+        assert self.split(None, {OLD: 90, NEW: 10}) == {OLD: 100}
+
+    def test_otherwise_it_is_refused_with_a_line_to_paste(self) -> None:
+        refusal = self.back(None, {NEW: 100})
+        assert isinstance(refusal, Refusal)
+        assert f"rollout rollback api --to-revision {OLD}" in refusal.mend
+
+    def test_a_record_of_a_service_that_was_made_anew_is_ignored(self) -> None:
+        assert isinstance(self.back(running(uid="other"), {NEW: 100}), Refusal)

@@ -1,0 +1,599 @@
+"""What a tick decides, case by case: what is seen is acted on, what is not seen hides nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from controller.engine.decide import decide
+from controller.engine.decision import Action, Decision, State
+from controller.engine.events import Message
+from controller.engine.observation import (
+    CheckOutcome,
+    CheckSeen,
+    Gone,
+    NotSeen,
+    Observation,
+    OwnRequest,
+    RevisionState,
+    Seen,
+    ServiceName,
+    ServiceState,
+    Target,
+)
+from controller.engine.record import Act, Ask, AskKind, Phase, Record, Shift
+from controller.engine.split import shares, targets_for
+from controller.engine.watching import heartbeat, interval, windows
+from controller.gates.evidence import CodeCounts, Explicit, Histogram, Latencies, Query, Readings
+from controller.plan.compact import digest, to_json
+from controller.plan.model import (
+    BothFailing,
+    Candidate,
+    Check,
+    Gate,
+    Latency,
+    Limits,
+    OnFail,
+    Plan,
+    Ref,
+    ResponseRate,
+    Stage,
+    Text,
+    Then,
+    Versus,
+    When,
+    WhenNobodyAnswers,
+    WhenUndecided,
+)
+from controller.plan.model import Expect as Expected
+
+T0 = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+OLD, NEW = "api-1", "api-2"
+ERRORS = Gate(
+    "errors",
+    ResponseRate(("5xx",), counts_failures=True),
+    Limits(maximum=0.01, roll_back=0.02, emergency=0.5),
+    Versus(ratio=1.25),
+)
+SLOW = Gate("latency", Latency(95), Limits(maximum=1000, roll_back=2000), Versus(ratio=1.25))
+HEALTH = Check("health", "GET", Text((Ref("candidate.url"), "/health")), Expected())
+PLAN = Plan(
+    "api",
+    "demo",
+    "us-central1",
+    Candidate(),
+    (
+        Stage(10, timedelta(minutes=30)),
+        Stage(50, timedelta(minutes=30)),
+        Stage(100, timedelta(minutes=30), approval=True),
+    ),
+    (ERRORS, SLOW),
+)
+CHECKED = replace(PLAN, checks=(HEALTH,))
+
+
+def at(minutes: float) -> datetime:
+    return T0 + MINUTE * minutes
+
+
+def starting(plan: Plan = PLAN, **changes: Any) -> Record:
+    plain = Record("r1", "uid", to_json(plan), digest(plan), NEW, OLD, {OLD: 100}, T0, "me", at=T0)
+    return replace(plain, **changes)
+
+
+def running(stage: int = 0, plan: Plan = PLAN, **changes: Any) -> Record:
+    """A rollout whose stage is in force since T0."""
+    weight = plan.stages[stage].weight
+    plain = starting(plan, phase=Phase.RUNNING, stage=stage, weight=weight, in_force=T0)
+    return replace(plain, **changes)
+
+
+def service_of(record: Record, split: dict[str, int] | None = None, **changes: Any) -> ServiceState:
+    """The service as the record's last write left it, or as a person split it."""
+    shown = shares(record.before, NEW, record.weight) if split is None else split
+    targets = tuple(Target(name, percent) for name, percent in shown.items())
+    plain = ServiceState(
+        name=ServiceName("demo", "us-central1", "api"),
+        uid="uid",
+        generation=7,
+        reconciling=False,
+        targets=targets,
+        statuses=targets,
+        ready=True,
+        ready_message="",
+        latest_ready=NEW,
+        latest_created=NEW,
+        record_text="{}",
+    )
+    return replace(plain, **changes)
+
+
+def codes(total: int, failed: int) -> CodeCounts:
+    return CodeCounts({"2xx": total - failed, "5xx": failed})
+
+
+def readings(
+    query: Query, ends: list[datetime], failed: int, stable_failed: int, weight: int = 10
+) -> Readings:
+    """A thousand requests a minute, split as asked; failures in percent of each side's."""
+    if isinstance(query, Latencies):
+        fast = Histogram(Explicit((100.0, 5000.0)), {0: 100}, 50.0)
+        return {NEW: dict.fromkeys(ends, fast), OLD: dict.fromkeys(ends, fast)}
+    candidate, stable = codes(weight * 10, failed * weight // 10), 1000 - weight * 10
+    if not stable:
+        return {NEW: dict.fromkeys(ends, candidate)}
+    beside = codes(stable, stable_failed * stable // 100)
+    return {NEW: dict.fromkeys(ends, candidate), OLD: dict.fromkeys(ends, beside)}
+
+
+def look(
+    record: Record,
+    minutes: float,
+    *,
+    plan: Plan = PLAN,
+    failed: int = 0,
+    stable_failed: int = 0,
+    **changes: Any,
+) -> Decision:
+    """Decide at a minute; failed: percent of the candidate's requests that failed."""
+    now = at(minutes)
+    asked = windows(plan, record, now)
+    seen: dict[Query, Seen[Readings] | NotSeen] = {}
+    for query, window in asked.items():
+        count = (window.end - window.start) // MINUTE
+        ends = [window.start + MINUTE * (n + 1) for n in range(count)]
+        seen[query] = Seen(readings(query, ends, failed, stable_failed, record.weight))
+    observation = Observation(
+        Seen(service_of(record)),
+        Seen(RevisionState(NEW, ready=True)),
+        Seen(RevisionState(OLD, ready=True)),
+        seen,
+        asked,
+    )
+    return decide(plan, record, replace(observation, **changes), now)
+
+
+def silence(record: Record, minutes: float, plan: Plan = PLAN) -> dict[Query, NotSeen]:
+    return {query: NotSeen("quota") for query in windows(plan, record, at(minutes))}
+
+
+def split_asked(decision: Decision) -> dict[str, int]:
+    assert decision.write is not None, decision
+    return {t.revision or "": t.percent for t in decision.write.targets if t.percent}
+
+
+def rolls_back(decision: Decision) -> bool:
+    return decision.action is Action.ROLL_BACK and split_asked(decision) == {OLD: 100}
+
+
+def test_the_same_observation_leads_to_the_same_decision() -> None:
+    for minutes in (1, 20, 40):
+        assert look(running(), minutes) == look(running(), minutes)
+
+
+def test_every_decision_has_a_reason_and_a_time_to_look_again() -> None:
+    for minutes in (0, 1, 5, 20, 40, 400):
+        decision = look(running(), minutes, failed=minutes % 3)
+        assert decision.reason
+        assert decision.look_again > timedelta(0)
+
+
+class TestRollingBack:
+    def test_a_failed_gate_puts_all_traffic_on_stable(self) -> None:
+        decision = look(running(), 20, failed=5)
+        assert rolls_back(decision)
+        assert decision.record.phase is Phase.ROLLING_BACK
+        assert "errors" in decision.reason
+
+    def test_it_does_although_nothing_else_is_seen(self) -> None:
+        record = running(plan=CHECKED)
+        now = at(20)
+        asked = windows(CHECKED, record, now)
+        bad = {
+            query: NotSeen("quota")
+            if isinstance(query, Latencies)
+            else Seen(readings(query, [window.start + MINUTE * n for n in range(1, 9)], 5, 0))
+            for query, window in asked.items()
+        }
+        decision = look(
+            record,
+            20,
+            plan=CHECKED,
+            readings=bad,
+            candidate=NotSeen("no answer"),
+            stable=NotSeen("no answer"),
+            checks={"health": NotSeen("timeout")},
+        )
+        assert rolls_back(decision)
+
+    def test_a_failed_check_needs_no_monitoring(self) -> None:
+        record = running(plan=CHECKED)
+        failed = Seen(CheckSeen(CheckOutcome.FAILED, "answered 500, expected 200"))
+        decision = look(
+            record,
+            20,
+            plan=CHECKED,
+            readings=silence(record, 20, CHECKED),
+            checks={"health": failed},
+        )
+        assert rolls_back(decision)
+
+    @pytest.mark.parametrize(
+        "candidate", [Gone("deleted"), Seen(RevisionState(NEW, ready=False, why="crash"))]
+    )
+    @pytest.mark.parametrize("shifting", ["in force", "shifting"])
+    def test_a_lost_candidate_is_rolled_back_from(self, candidate: Any, shifting: str) -> None:
+        shift = Shift(T0, 0) if shifting == "shifting" else None
+        decision = look(running(shift=shift), 1, candidate=candidate)
+        assert rolls_back(decision)
+
+    @pytest.mark.parametrize(
+        "waiting",
+        [
+            {"paused": Act("ada", T0), "stopped": T0},
+            {"ask": Ask(AskKind.APPROVAL, "50% needs an approval", T0), "stopped": T0},
+            {"ask": Ask(AskKind.MONITORING_OUT, "out", T0), "stopped": T0},
+        ],
+    )
+    def test_paused_or_asking_it_still_rolls_back(self, waiting: dict[str, Any]) -> None:
+        assert rolls_back(look(running(**waiting), 20, failed=5))
+
+    def test_it_only_repeats_its_write_until_it_is_in_force(self) -> None:
+        back = running(phase=Phase.ROLLING_BACK, weight=0, in_force=T0, shift=Shift(T0, 10))
+        late = service_of(back, statuses=(Target(OLD, 90), Target(NEW, 10)))
+        for minutes in (1, 20, 200):
+            again = look(back, minutes, service=Seen(late))
+            assert again.state is State.ROLLING_BACK
+            assert split_asked(again) == {OLD: 100}
+            assert any(isinstance(e, Message) and e.level == "shout" for e in again.events)
+        ended = look(back, 2)
+        assert ended.state is State.DONE
+        assert ended.record.outcomes[-1].outcome == "rolled_back"
+
+    def test_another_split_while_rolling_back_is_taken_over(self) -> None:
+        back = running(phase=Phase.ROLLING_BACK, weight=0, shift=Shift(T0, 10))
+        decision = look(back, 2, service=Seen(service_of(back, {NEW: 100})))
+        assert decision.state is State.TAKEN_OVER
+        assert decision.write is None
+
+    def test_observe_only_gates_change_nothing(self) -> None:
+        plan = replace(PLAN, gates=(replace(ERRORS, on_fail=OnFail.OBSERVE), SLOW))
+        assert look(running(plan=plan), 20, plan=plan, failed=5).state is State.RUNNING
+
+    def test_done_absorbs(self) -> None:
+        done = running(phase=Phase.DONE)
+        decision = look(done, 20, failed=90, candidate=Gone("deleted"))
+        assert (decision.action, decision.write) == (Action.WAIT, None)
+        assert decision.record == done
+
+    def test_when_both_fail_it_holds_unless_the_plan_says_otherwise(self) -> None:
+        held = look(running(), 20, failed=5, stable_failed=5)
+        assert held.state is State.RUNNING
+        plan = replace(PLAN, when=When(both_failing=BothFailing.ROLL_BACK))
+        assert rolls_back(look(running(plan=plan), 20, plan=plan, failed=5, stable_failed=5))
+
+
+class TestSteppingBack:
+    PLAN = replace(PLAN, gates=(replace(ERRORS, on_fail=OnFail.STEP_BACK), SLOW))
+
+    def test_a_fail_goes_back_one_stage_once_and_the_second_time_to_stable(self) -> None:
+        first = look(running(1, self.PLAN), 20, plan=self.PLAN, failed=5)
+        assert first.action is Action.STEP_BACK
+        assert split_asked(first) == {OLD: 90, NEW: 10}
+        assert first.write is not None
+        assert not first.write.raises
+        again = running(1, self.PLAN, stepped_back=first.record.stepped_back)
+        assert rolls_back(look(again, 20, plan=self.PLAN, failed=5))
+
+    def test_from_the_first_stage_it_goes_to_stable(self) -> None:
+        assert rolls_back(look(running(0, self.PLAN), 20, plan=self.PLAN, failed=5))
+
+    def test_an_emergency_goes_to_stable(self) -> None:
+        assert rolls_back(look(running(1, self.PLAN), 20, plan=self.PLAN, failed=60))
+
+    def test_approvals_of_later_stages_are_void(self) -> None:
+        record = running(1, self.PLAN, approved=(1, 2))
+        assert look(record, 20, plan=self.PLAN, failed=5).record.approved == ()
+
+
+class TestOtherHands:
+    def test_a_changed_split_is_never_written_over(self) -> None:
+        for split in ({OLD: 50, NEW: 50}, {NEW: 100}, {"api-9": 100}):
+            for failed in (0, 60):
+                record = running()
+                service = service_of(record, split, last_modifier="ada")
+                decision = look(record, 20, failed=failed, service=Seen(service))
+                assert decision.state is State.TAKEN_OVER
+                assert decision.write is None
+                assert "ada" in decision.reason
+                assert decision.only_a_person
+
+    def test_a_fail_after_a_take_over_is_shouted(self) -> None:
+        record = running()
+        service = service_of(record, {NEW: 50, OLD: 50})
+        decision = look(record, 20, failed=60, service=Seen(service))
+        assert [e.level for e in decision.events if isinstance(e, Message)][-1] == "shout"
+
+    def test_all_traffic_on_stable_by_another_hand_ends_the_rollout(self) -> None:
+        record = running()
+        service = service_of(record, {OLD: 100}, last_modifier="ada")
+        decision = look(record, 20, service=Seen(service))
+        assert decision.state is State.DONE
+        assert decision.record.outcomes[-1].outcome == "rolled_back"
+        assert decision.record.outcomes[-1].by == "ada"
+        assert split_asked(decision) == {OLD: 100}
+
+    def test_a_service_made_anew_is_left_alone(self) -> None:
+        record = running()
+        decision = look(record, 20, failed=60, service=Seen(service_of(record, uid="other")))
+        assert decision.write is None
+
+    def test_a_service_that_is_not_seen_or_gone_is_looked_at_again(self) -> None:
+        for service in (NotSeen("UNAVAILABLE"), Gone("deleted")):
+            decision = look(running(), 20, service=service)
+            assert decision.write is None
+            assert decision.look_again > timedelta(0)
+
+
+class TestNoWayBack:
+    @pytest.mark.parametrize(
+        "stable", [Gone("deleted"), Seen(RevisionState(OLD, ready=False, why="crash"))]
+    )
+    def test_it_asks_and_does_not_roll_back_while_stable_is_gone(self, stable: Any) -> None:
+        decision = look(running(), 20, failed=60, stable=stable)
+        assert decision.record.ask is not None
+        assert decision.record.ask.kind is AskKind.NO_WAY_BACK
+        assert split_asked(decision) == {OLD: 90, NEW: 10}
+        after = look(decision.record, 3 * 24 * 60, stable=stable)
+        assert after.state is State.ASKING
+        assert after.only_a_person
+
+    def test_the_ask_ends_when_stable_is_back(self) -> None:
+        ask = Ask(AskKind.NO_WAY_BACK, "no way back", T0)
+        assert look(running(ask=ask, stopped=T0), 20).record.ask is None
+
+
+class TestShifting:
+    def test_it_waits_until_the_split_is_in_force(self) -> None:
+        record = running(in_force=None, shift=Shift(T0, 0))
+        late = service_of(record, statuses=(Target(OLD, 100),), reconciling=True)
+        assert look(record, 14, service=Seen(late)).write is None
+        there = look(record, 14)
+        assert there.record.shift is None
+        assert there.record.in_force == at(14)
+
+    def test_a_shift_that_does_not_come_is_taken_back_after_15_minutes_and_asked_about(
+        self,
+    ) -> None:
+        record = running(1, in_force=None, shift=Shift(T0, 10))
+        late = service_of(record, statuses=(Target(OLD, 90), Target(NEW, 10)), reconciling=True)
+        decision = look(record, 15.1, service=Seen(late))
+        assert split_asked(decision) == {OLD: 90, NEW: 10}
+        assert decision.write is not None
+        assert not decision.write.raises
+        assert decision.record.ask is not None
+        assert decision.record.ask.kind is AskKind.SHIFT_FAILED
+
+    def test_a_shift_that_failed_is_not_waited_for(self) -> None:
+        record = running(in_force=None, shift=Shift(T0, 0))
+        failed = service_of(record, statuses=(Target(OLD, 100),), ready=False)
+        assert split_asked(look(record, 1, service=Seen(failed))) == {OLD: 100}
+
+
+class TestHolding:
+    def test_it_does_not_advance_before_the_hold_is_over(self) -> None:
+        for minutes in (1, 10, 30, 30.9):
+            decision = look(running(), minutes)
+            assert decision.state is State.RUNNING
+            assert decision.record.stage == 0
+
+    def test_nor_before_the_evidence_covers_the_hold(self) -> None:
+        assert look(running(), 32).record.stage == 0
+        decision = look(running(), 35)
+        assert (decision.action, decision.record.stage) == (Action.SHIFT, 1)
+        assert split_asked(decision) == {OLD: 50, NEW: 50}
+        assert decision.write is not None
+        assert decision.write.raises
+
+    def test_a_stage_begins_with_no_evidence(self) -> None:
+        moved = look(running(), 35).record
+        assert moved.gates == {}
+        assert moved.verdicts == {}
+        assert moved.in_force is None
+
+    def test_without_data_it_never_advances(self) -> None:
+        record = running()
+        asked = None
+        for minutes in range(1, 60 * 23, 15):
+            empty: dict[Query, Seen[Readings]] = {
+                query: Seen({}) for query in windows(PLAN, record, at(minutes))
+            }
+            decision = look(record, minutes, readings=empty)
+            record = decision.record
+            assert record.stage == 0
+            asked = asked or record.ask
+        assert asked is not None
+        assert asked.kind is AskKind.UNDECIDED
+
+    def test_paused_time_does_not_count(self) -> None:
+        paused = running(paused=Act("ada", at(20)), stopped=at(20))
+        assert look(paused, 60).record.stage == 0
+        resumed = replace(paused, paused=None)
+        going = look(resumed, 60).record
+        assert going.stopped is None
+        assert going.uncounted == MINUTE * 40
+        assert look(going, 69).record.stage == 0
+        assert look(going, 76).record.stage == 1
+
+    def test_an_open_gate_extends_the_hold_once_and_then_asks(self) -> None:
+        longer = look(running(), 36, failed=1, stable_failed=0)
+        assert longer.record.stage == 1  # one percent is at the limit, not over it
+        between = {"errors": replace(ERRORS, limits=Limits(maximum=0.005, roll_back=0.02))}
+        plan = replace(PLAN, gates=(between["errors"], SLOW))
+        extended = look(running(plan=plan), 36, plan=plan, failed=1).record
+        assert extended.extended
+        assert extended.stage == 0
+        assert look(extended, 50, plan=plan, failed=1).record.ask is None
+        asked = look(extended, 70, plan=plan, failed=1).record
+        assert asked.ask is not None
+        assert asked.ask.kind is AskKind.UNDECIDED
+
+    @pytest.mark.parametrize(("then", "stage"), [(Then.ROLL_BACK, 0), (Then.ADVANCE, 1)])
+    def test_undecided_leads_to_what_the_plan_says(self, then: Then, stage: int) -> None:
+        gates = (replace(ERRORS, limits=Limits(maximum=0.005, roll_back=0.02)), SLOW)
+        plan = replace(PLAN, gates=gates, when=When(undecided=WhenUndecided(None, then)))
+        decision = look(running(plan=plan, extended=True), 70, plan=plan, failed=1)
+        assert decision.record.stage == stage
+        assert rolls_back(decision) == (then is Then.ROLL_BACK)
+
+    def test_the_last_stage_ends_in_promotion_of_the_candidate_alone(self) -> None:
+        decision = look(running(2), 40)
+        assert decision.action is Action.PROMOTE
+        assert split_asked(decision) == {NEW: 100}
+        assert decision.record.outcomes[-1].outcome == "promoted"
+        tags = {t.tag for t in decision.write.targets} if decision.write else set()
+        assert "rollout-new" not in tags
+        assert "rollout-old" in tags
+
+
+class TestApproval:
+    def test_it_is_asked_before_the_stage_that_requires_it(self) -> None:
+        decision = look(running(1), 40)
+        assert decision.record.ask is not None
+        assert decision.record.ask.kind is AskKind.APPROVAL
+        assert decision.record.stage == 1
+        assert decision.only_a_person
+
+    def test_nobody_answers_it_but_a_person(self) -> None:
+        waiting = look(running(1), 40).record
+        assert look(waiting, 60 * 24 * 3).record.stage == 1
+
+    def test_once_given_the_stage_is_entered(self) -> None:
+        waiting = replace(look(running(1), 40).record, approved=(2,))
+        decision = look(waiting, 50)
+        assert split_asked(decision) == {NEW: 100}
+        assert decision.record.ask is None
+
+
+class TestNobodyAnswers:
+    def test_another_ask_is_answered_by_the_plan_after_its_time(self) -> None:
+        asking = running(ask=Ask(AskKind.GATE, "errors", T0), stopped=T0)
+        plan = replace(PLAN, gates=(replace(ERRORS, limits=Limits(maximum=0.001)), SLOW))
+        early = look(asking, 60 * 23, plan=plan, failed=1, stable_failed=1)
+        assert early.state is State.ASKING
+        late = look(asking, 60 * 24 + 1, plan=plan, failed=1, stable_failed=1)
+        assert rolls_back(late)
+
+    def test_or_advances_where_the_plan_says_so(self) -> None:
+        rule = WhenNobodyAnswers(timedelta(hours=1), Then.ADVANCE)
+        gates = (replace(ERRORS, limits=Limits(maximum=0.001)), SLOW)
+        plan = replace(PLAN, gates=gates, when=When(nobody_answers=rule))
+        asking = running(plan=plan, ask=Ask(AskKind.UNDECIDED, "errors", T0), stopped=T0)
+        decision = look(asking, 61, plan=plan, failed=1, stable_failed=1)
+        assert decision.record.stage == 1
+
+
+class TestMonitoringOut:
+    def test_it_holds_then_asks_after_its_time_and_data_end_the_ask(self) -> None:
+        record = look(running(), 20).record
+        for minutes in range(21, 60 * 3):
+            decision = look(record, minutes, readings=silence(record, minutes))
+            record = decision.record
+            assert record.stage == 0
+        assert record.ask is not None
+        assert record.ask.kind is AskKind.MONITORING_OUT
+        back = look(record, 60 * 3).record
+        assert back.ask is None
+        assert back.stage == 0
+        assert back.uncounted > timedelta(hours=2)
+
+    def test_a_single_lost_answer_changes_nothing(self) -> None:
+        record = look(running(), 20).record
+        decision = look(record, 21, readings=silence(record, 21))
+        assert decision.write is None
+        assert decision.record.stopped is None
+
+
+class TestPreChecks:
+    SHIFTED = starting(CHECKED)
+
+    def before(self, outcome: CheckOutcome | None, minutes: float = 1) -> Decision:
+        seen = NotSeen("timeout") if outcome is None else Seen(CheckSeen(outcome, "why"))
+        return look(self.SHIFTED, minutes, plan=CHECKED, checks={"health": seen})
+
+    def test_a_check_that_passes_lets_the_first_shift_go(self) -> None:
+        assert split_asked(self.before(CheckOutcome.PASSED)) == {OLD: 90, NEW: 10}
+
+    def test_a_check_that_fails_ends_the_rollout_before_any_traffic(self) -> None:
+        decision = self.before(CheckOutcome.FAILED)
+        assert decision.state is State.DONE
+        assert decision.record.outcomes[-1].outcome == "rolled_back"
+        assert split_asked(decision) == {OLD: 100}
+
+    def test_a_check_that_is_not_seen_is_no_pass(self) -> None:
+        for outcome in (None, CheckOutcome.UNDECIDED):
+            assert self.before(outcome).record.stage == -1
+            assert self.before(outcome, 16).record.ask is not None
+
+
+class TestHeartbeat:
+    def test_the_record_is_written_every_30_minutes_or_tenth_of_the_hold(self) -> None:
+        assert heartbeat(PLAN, running()) == timedelta(minutes=30)
+        plan = replace(PLAN, stages=(Stage(10, timedelta(hours=72)),))
+        record = running(plan=plan)
+        assert heartbeat(plan, record) == timedelta(hours=7.2)
+        assert look(record, 60 * 7, plan=plan).write is None
+        beat = look(record, 60 * 7.2, plan=plan)
+        assert beat.action is Action.NOTE
+        assert split_asked(beat) == {OLD: 90, NEW: 10}
+        assert beat.record.transitions == record.transitions
+
+    def test_looks_are_a_minute_apart_at_first_and_at_most_five_later(self) -> None:
+        plan = replace(PLAN, stages=(Stage(10, timedelta(hours=72)),))
+        record = running(plan=plan)
+        assert interval(plan, record, at(119)) == MINUTE
+        assert interval(plan, record, at(121)) == MINUTE * 5
+
+
+class TestEvidence:
+    def test_each_minute_is_absorbed_once(self) -> None:
+        record = running()
+        for minutes in (8, 9, 9, 12, 20):
+            record = look(record, minutes).record
+        at_once = look(running(), 20).record
+        assert record.gates == at_once.gates
+        assert record.gates["errors"].tally.candidate.total == 100 * 13
+
+    def test_the_first_minutes_after_a_shift_are_no_evidence(self) -> None:
+        (window,) = {*windows(PLAN, running(), at(20)).values()}
+        assert window.start == at(3)  # a minute to settle, two to warm up
+        assert window.end == at(16)  # four minutes behind
+
+    def test_our_own_requests_are_no_evidence(self) -> None:
+        record = running()
+        own = tuple(OwnRequest(at(4.5), NEW, 500, 50.0) for _ in range(30))
+        record = look(record, 5, own=own).record
+        now = at(9)
+        asked = windows(PLAN, record, now)
+        seen = {
+            query: Seen({NEW: {at(5): codes(30, 30)}, OLD: {at(5): codes(900, 0)}})
+            for query in asked
+            if not isinstance(query, Latencies)
+        }
+        judged = look(record, 9, readings=seen)
+        assert judged.record.gates["errors"].tally.candidate.total == 0
+        assert judged.record.gates["errors"].tally.stable.total == 900
+
+
+def test_a_write_leaves_foreign_tags_where_they_were() -> None:
+    record = running()
+    service = service_of(record)
+    tagged = replace(service, targets=(*service.targets, Target("api-0", 0, "preview")))
+    decision = look(record, 20, failed=60, service=Seen(tagged))
+    assert decision.write is not None
+    assert Target("api-0", 0, "preview") in decision.write.targets
+    assert targets_for(tagged, {OLD: 100}, {})[-1] == Target("api-0", 0, "preview")
