@@ -79,7 +79,7 @@ def apply(
 
     del yes  # nothing is asked here; it is taken so that scripts may always give it
     view = make(output, sys.stdout, sys.stderr, live=True)
-    run = Run(view, timeout=timeout, no_wait=no_wait, reason=reason)
+    run = Run(view, timeout=timeout, no_wait=no_wait)
     try:
         with leaving_on_signals(run):
             found = _found(
@@ -93,7 +93,12 @@ def apply(
             run.place = found.place
             run.connection = found.connect()
             _warn(run, found)
-            wish = _wish(run, _plan(found), again=again, replacing=replacing, replan=replan)
+            wish = replace(
+                _wish(run, _plan(found), reason),
+                again=again,
+                replace=replacing,
+                replan=replan,
+            )
             code = rehearsed(run, wish) if dry_run else follow(run, wish)
     except Detached:
         code = leave(run)
@@ -142,18 +147,12 @@ def _plan(found: Target) -> Plan:
     return found.plan
 
 
-def _wish(run: Run, plan: Plan, *, again: bool, replacing: bool, replan: bool) -> Wish:
+def _wish(run: Run, plan: Plan, reason: str) -> Wish:
     from controller.engine.begin import Wish
 
     assert run.connection is not None
-    return Wish(
-        plan,
-        run.connection.person(),
-        rollout_id(plan.service, run.connection.now()),
-        again=again,
-        replace=replacing,
-        replan=replan,
-    )
+    rollout = rollout_id(plan.service, run.connection.now())
+    return Wish(plan, run.connection.person(), rollout, reason=reason)
 
 
 def rollout_id(service: str, now: datetime) -> str:

@@ -7,25 +7,24 @@ from typing import TYPE_CHECKING
 
 from controller.cli.ending import Ending
 from controller.cli.stops import Code, Stop
-from controller.engine.begin import Attach, Beginning, Nothing, Wish, begin, choose_candidate
-from controller.engine.codec import decode
+from controller.engine.begin import Attach, Nothing, Wish
 from controller.engine.decision import Decision, Refusal
 from controller.engine.events import Finished
 from controller.engine.record import Record
 from controller.engine.split import shares, split_text
 from controller.engine.wording import minutes_shown
 from controller.plan.model import CheckWhen, Plan
-from controller.ports import Missing
+from controller.reconciler import Reconciler
 
 if TYPE_CHECKING:
     from controller.cli.following import Run
-    from controller.cli.wiring import Connection
 
 
 def rehearsed(run: Run, wish: Wish) -> int:
     """Show what `apply` would do now and return the exit code; raises PortError and Stop."""
     assert run.connection is not None
-    begun, split = _begun(run.connection, wish)
+    begun, service = Reconciler(run.connection.ports, run.connection.name).preview(wish)
+    split = service.asked
     lines: tuple[str, ...]
     match begun:
         case Refusal(reason, mend, code):
@@ -49,23 +48,6 @@ def _end(run: Run, reason: str, split: Mapping[str, int]) -> int:
     commands = (f"rollout apply {run.place}",)
     finished = Finished(run.now(), "nothing_to_do", reason, split, next=commands)
     return run.finish(Ending(finished, Code.DONE))
-
-
-def _begun(connection: Connection, wish: Wish) -> tuple[Beginning, Mapping[str, int]]:
-    router, name = connection.ports.router, connection.name
-    service = router.observe(name)
-    revisions = router.revisions(name)
-    chosen = choose_candidate(wish.plan, service, revisions)
-    if isinstance(chosen, Refusal):
-        return chosen, service.asked
-    record = decode(service.record_text) if service.record_text is not None else None
-    known = {revision.name: revision for revision in revisions}
-    if chosen not in known:
-        raise Missing(f"the revision {chosen} does not exist", f"there are {', '.join(known)}")
-    others = sorted(one for one in service.asked if one != chosen)
-    main = max(others, key=lambda one: service.asked[one], default="")
-    begun = begin(wish, service, known[chosen], known.get(main), record, connection.now())
-    return begun, service.asked
 
 
 def _checks(plan: Plan) -> tuple[str, ...]:

@@ -42,7 +42,6 @@ class Run:
     view: View
     timeout: timedelta | None = None
     no_wait: bool = False
-    reason: str = ""
     place: str = ""
     connection: Connection | None = None
     last: Tick | None = None

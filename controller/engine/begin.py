@@ -21,7 +21,10 @@ ROLLED_BACK_BEFORE = 3  # the exit code for a candidate that was rolled back (DE
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What somebody wants to roll out. rollout: a fresh id. by: the person or account."""
+    """What somebody wants to roll out. rollout: a fresh id. by: the person or account.
+
+    reason: theirs, kept in the record where the rollout begins.
+    """
 
     plan: Plan
     by: str
@@ -29,6 +32,7 @@ class Wish:
     again: bool = False
     replace: bool = False
     replan: bool = False
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +180,7 @@ def _anew(
         shift=Shift(now, 0),
         outcomes=record.outcomes if record else (),
         seq=record.seq if record else 0,
-    ).noting(now, "started", f"{candidate.name} beside {split_text(before)}", wish.by)
+    ).noting(now, "started", wish.reason or f"beside {split_text(before)}", wish.by)
     tags = own_tags(service.name.service, candidate.name, main)
     started = Started(
         now,

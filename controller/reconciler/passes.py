@@ -233,6 +233,11 @@ class Reconciler:
             "somebody else writes to it; try again when it is quiet",
         )
 
+    def preview(self, wish: Wish) -> tuple[beginning.Beginning, ServiceState]:
+        """Return what `begin` would do and the service it looked at. Writes nothing."""
+        service = self.ports.router.observe(self.name)
+        return self._begin_on(wish, service, self.ports.clock.now()), service
+
     def _begin_on(self, wish: Wish, service: ServiceState, now: datetime) -> beginning.Beginning:
         record = self._decoded(service)
         router = self.ports.router
