@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import google.auth
-import google.auth.transport.requests
 import grpc
 import requests
 from google.api_core.gapic_v1.client_info import ClientInfo
@@ -18,7 +17,6 @@ from google.auth import exceptions as auth
 from google.cloud.run_v2 import RevisionsClient, ServicesClient
 from google.cloud.run_v2.services.revisions.transports import RevisionsGrpcTransport
 from google.cloud.run_v2.services.services.transports import ServicesGrpcTransport
-from google.oauth2 import id_token
 
 from controller.cloud.target import Endpoint
 from controller.cloud.translate import translating
@@ -45,6 +43,8 @@ def run_clients(endpoint: Endpoint | None, user_agent: str) -> RunClients:
         session = requests.Session()
         session.trust_env = False
         return run_clients_on(_plain_channel(endpoint), session, endpoint.url, user_agent)
+    from google.auth.transport.requests import AuthorizedSession  # noqa: PLC0415
+
     credentials = _credentials()
     host = endpoint.host if endpoint else "run.googleapis.com"
     info = ClientInfo(user_agent=user_agent)
@@ -55,7 +55,7 @@ def run_clients(endpoint: Endpoint | None, user_agent: str) -> RunClients:
         RevisionsClient(
             transport=RevisionsGrpcTransport(host=host, credentials=credentials, client_info=info)
         ),
-        google.auth.transport.requests.AuthorizedSession(credentials),
+        AuthorizedSession(credentials),
         _base_url(endpoint),
     )
 
@@ -97,8 +97,8 @@ def metric_client_on(channel: grpc.Channel, user_agent: str) -> MetricServiceCli
 
 def _monitoring() -> tuple[Any, Any]:
     """Import Monitoring's client only when it is made: `status` and `rollback` need none."""
-    from google.cloud.monitoring_v3 import MetricServiceClient
-    from google.cloud.monitoring_v3.services.metric_service.transports import (
+    from google.cloud.monitoring_v3 import MetricServiceClient  # noqa: PLC0415
+    from google.cloud.monitoring_v3.services.metric_service.transports import (  # noqa: PLC0415
         MetricServiceGrpcTransport,
     )
 
@@ -110,8 +110,11 @@ def id_token_for(audience: str) -> str | None:
 
     People's own credentials have none for an audience of our choice.
     """
+    from google.auth.transport.requests import Request  # noqa: PLC0415
+    from google.oauth2 import id_token  # noqa: PLC0415
+
     try:
-        token: str = id_token.fetch_id_token(google.auth.transport.requests.Request(), audience)
+        token: str = id_token.fetch_id_token(Request(), audience)
     except auth.GoogleAuthError:
         return None
     return token

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import requests
 
     from controller.plan.model import Plan
+    from controller.ports import MetricSource
     from controller.sandbox import Sandbox
 
 __all__ = [
@@ -81,10 +82,10 @@ def connect(name: ServiceName, env: Mapping[str, str]) -> Connection:
     """
     import requests
 
+    from controller.cli.wiring.later import MetricsLater
     from controller.cloud import clients
     from controller.cloud.checks import HttpChecker
     from controller.cloud.clock import SystemClock
-    from controller.cloud.monitoring import CloudMonitoring
     from controller.cloud.run import CloudRun
     from controller.cloud.served_clock import ServedSandboxClock
 
@@ -94,7 +95,13 @@ def connect(name: ServiceName, env: Mapping[str, str]) -> Connection:
     router = CloudRun(
         run.services, run.revisions, run.session, run.base_url, clock, user_agent=USER_AGENT
     )
-    metrics = CloudMonitoring(clients.metric_client(endpoints.monitoring, USER_AGENT))
+
+    def monitoring() -> MetricSource:
+        from controller.cloud.monitoring import CloudMonitoring
+
+        return CloudMonitoring(clients.metric_client(endpoints.monitoring, USER_AGENT))
+
+    metrics = MetricsLater(monitoring)
     checker = HttpChecker(requests.Session(), clock, env, clients.id_token_for)
     has_account = endpoints.run is None or not endpoints.run.plaintext
     ports = Ports(router, metrics, checker, clock)

@@ -1,0 +1,43 @@
+"""Cloud Monitoring, connected at the first question: what asks it none does not pay for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from functools import cached_property
+
+from controller.engine.observation import ServiceName
+from controller.gates.evidence import Query, Readings
+from controller.ports import MetricSource
+
+MINUTE = timedelta(minutes=1)
+
+
+class MetricsLater:
+    """A metric source that is made when it is first asked.
+
+    make: may raise PortError, which then comes from the question.
+    """
+
+    def __init__(self, make: Callable[[], MetricSource]) -> None:
+        self._make = make
+
+    @cached_property
+    def _source(self) -> MetricSource:
+        return self._make()
+
+    def read(
+        self,
+        name: ServiceName,
+        query: Query,
+        revisions: Sequence[str],
+        start: datetime,
+        end: datetime,
+        period: timedelta = MINUTE,
+    ) -> Readings:
+        """Ask it; see the port."""
+        return self._source.read(name, query, revisions, start, end, period)
+
+    def exists(self, project: str, metric_type: str) -> bool:
+        """Ask it; see the port."""
+        return self._source.exists(project, metric_type)
