@@ -143,7 +143,7 @@ class InProcessChannel(grpc.Channel):
         method: str,
         request_serializer: Serializer | None = None,
         response_deserializer: Deserializer | None = None,
-        _registered_method: bool | None = False,
+        _registered_method: bool | None = False,  # noqa: FBT001, FBT002 - grpc's own signature
     ) -> _UnaryCall:
         """Return the callable of one method; an unknown one answers UNIMPLEMENTED."""
         return _UnaryCall(self._handlers, method, request_serializer, response_deserializer)
@@ -158,7 +158,7 @@ class InProcessChannel(grpc.Channel):
     def subscribe(
         self,
         callback: Callable[[Any], None],
-        try_to_connect: bool | None = False,
+        try_to_connect: bool | None = False,  # noqa: FBT001, FBT002 - grpc's own signature
     ) -> None:
         """Tell the callback that the channel is ready, once and for all."""
         del try_to_connect

@@ -50,9 +50,9 @@ class SandboxAdapter(BaseAdapter):
     def send(
         self,
         request: requests.PreparedRequest,
-        stream: bool = False,
+        stream: bool = False,  # noqa: FBT001, FBT002 - requests' own signature
         timeout: Any = None,
-        verify: bool | str = True,
+        verify: bool | str = True,  # noqa: FBT001, FBT002 - requests' own signature
         cert: Any = None,
         proxies: Mapping[str, str] | None = None,
     ) -> requests.Response:

@@ -243,7 +243,7 @@ def load(name_or_path: str | Path) -> Scenario:
 
     Raises ScenarioError where there is no such scenario or it cannot be used.
     """
-    from controller.sandbox.scenario_reader import read
+    from controller.sandbox.scenario_reader import read  # noqa: PLC0415 - it imports this module
 
     path = _find(name_or_path)
     try:

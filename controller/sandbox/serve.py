@@ -242,7 +242,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(length))
         self._send(self.server.answer(self.command, self.path, self.headers, body))
 
-    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = _answer
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = _answer  # noqa: N815
 
     def _send(self, answer: HttpAnswer) -> None:
         self.send_response(answer.status)
@@ -253,5 +253,5 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(answer.body)
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base's own name
         """Say nothing: who serves decides what is printed."""
