@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 
+from controller.gates.evidence import Minute
 from controller.gates.verdict import Verdict
 
 
@@ -26,11 +26,11 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """The minutes that were new to this tick, by query's word: plain JSON values."""
+    """The minutes that were new to this tick, by the metric's name, our own requests taken out."""
 
     at: datetime
     stage: int
-    minutes: Mapping[str, Any]
+    minutes: Mapping[str, tuple[Minute, ...]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from controller.engine.watching import (
     watch,
 )
 from controller.engine.wording import minutes_shown
+from controller.gates.minutes import name_of
 from controller.gates.verdict import Pass, Verdict, word
 from controller.plan.model import (
     CheckWhen,
@@ -85,7 +86,7 @@ def watching(
 
 
 def _events(record: Record, watched: Watched, now: datetime) -> tuple[Event, ...]:
-    seen = {str(query): len(minutes) for query, minutes in watched.fresh.items() if minutes}
+    seen = {name_of(query): minutes for query, minutes in watched.fresh.items() if minutes}
     events: list[Event] = [Observed(now, record.stage, seen)] if seen else []
     events += [
         Judged(now, name, verdict)

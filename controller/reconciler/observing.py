@@ -112,9 +112,8 @@ class Observer:
         names = _names(record, service)
         own: list[OwnRequest] = []
         seen: dict[str, Seen[CheckSeen] | NotSeen] = {}
-        trusted = bool(self.trusted) and digest(plan) == self.trusted
         for check in plan.checks:
-            if has_secrets(check) and not trusted:
+            if has_secrets(check) and (not self.trusted or digest(plan) != self.trusted):
                 seen[check.name] = NotSeen(
                     "it sends a secret, which needs the plan's file (`rollout apply PLAN`)"
                 )

@@ -21,6 +21,7 @@ from controller.engine.events import (
     Shifted,
     Started,
 )
+from controller.gates.evidence import CodeCounts, Minute
 from controller.gates.verdict import Fail, Figures, Undecided, Why
 
 AT = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
@@ -36,7 +37,7 @@ ROLLED_BACK = Finished(
 TOO_LITTLE = Undecided("no data", Figures(), Why.NO_DATA)
 EVERY: tuple[Event, ...] = (
     Started(AT, "r1", "ion-api", "new", "old", ((5, timedelta(hours=24)),), attached=False),
-    Observed(AT, 0, {"Requests": 1}),
+    Observed(AT, 0, {"request_count": (Minute(AT, CodeCounts({"5xx": 1}), None),)}),
     Judged(AT, "error-rate", Fail("4.1% of 1,203 requests", Figures(0.041, sample=1203))),
     Judged(AT, "latency", TOO_LITTLE),
     Decided(AT, "wait", "holding 5%", timedelta(minutes=1)),

@@ -22,6 +22,7 @@ from controller.engine.events import (
     Shifted,
     Started,
 )
+from controller.gates.minutes import to_json
 from controller.gates.verdict import Fail, Undecided, Verdict, word
 
 if TYPE_CHECKING:
@@ -85,7 +86,10 @@ def plain(event: Event) -> dict[str, Any]:
                 "changed": list(event.changed),
             }
         case Observed(_, stage, minutes):
-            return _head("observed", event) | {"stage": stage + 1, "minutes": dict(minutes)}
+            return _head("observed", event) | {
+                "stage": stage + 1,
+                "minutes": {name: [to_json(m) for m in many] for name, many in minutes.items()},
+            }
         case Judged(_, gate, verdict):
             return _head("verdict", event) | {"gate": gate, **verdict_values(verdict)}
         case Decided(_, action, reason, look_again):
