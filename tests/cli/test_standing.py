@@ -95,7 +95,7 @@ def test_an_ended_rollout_tells_its_outcome() -> None:
         replace(RUNNING, phase=Phase.STARTING, weight=0), service(None), AT, "no"
     )
     text = told(over.record, timedelta(minutes=1))
-    assert "rolled back, no" in text
+    assert "rolled back: no" in text
     assert plain(standing(service(over.record), AT, "x"))["state"] == "rolled_back"
 
 

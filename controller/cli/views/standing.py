@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from controller.cli.views.json import seconds, time, verdict_values
-from controller.cli.views.text import OUTCOMES, stamp
+from controller.cli.views.text import OUTCOMES, sentence, stamp
 from controller.engine.codec import Unreadable, decode
 from controller.engine.decision import State
 from controller.engine.moves import expected_split, state_of
@@ -164,6 +164,8 @@ def lines(here: Standing) -> tuple[str, ...]:
         told.append(f"candidate  {record.candidate}, stable {record.stable}")
         told.append(f"rollout    {record.rollout}, begun {stamp(record.started)} by {record.by}")
     told += [f"gate       {name}: {word(v)}, {v.reason}" for name, v in here.verdicts.items()]
+    if here.state is State.RUNNING and not here.verdicts:
+        told.append("gates      none in the record yet: `status --now` asks Monitoring")
     if here.waits:
         told.append(f"waits for  {here.waits}" if record else here.waits)
     if here.age is not None:
@@ -178,7 +180,7 @@ def _headline(here: Standing) -> str:
     if record is None:
         return "no rollout" if here.word == "none" else state
     if record.outcome is not None:
-        return f"{state}, {record.outcome.reason}" if record.outcome.reason else state
+        return sentence(here.word, record.outcome.reason)
     if here.plan is None or record.stage < 0:
         return state
     return f"{state}, stage {record.stage + 1} of {len(here.plan.stages)} at {record.weight}%"

@@ -115,6 +115,8 @@ def sentence(outcome: str, reason: str) -> str:
     ended = OUTCOMES.get(outcome, outcome)
     if not reason or reason == ended:
         return ended
+    if reason.startswith(ended):
+        return reason
     return f"{ended} {reason}" if reason.startswith("at ") else f"{ended}: {reason}"
 
 
