@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,6 +40,7 @@ def events(result: Result) -> list[dict[str, Any]]:
     return [json.loads(line) for line in result.stdout.splitlines()]
 
 
+@pytest.mark.timeout(240)  # eight days, a tick every few minutes, on a machine that may be busy
 @pytest.mark.parametrize(
     ("scenario", "code", "outcome", "because"), TABLE, ids=[row[0] for row in TABLE]
 )
@@ -56,6 +58,31 @@ def test_a_scenario_ends_as_the_table_says(
     assert all(sum(split.values()) == 100 for split in shifts)
     if outcome == "rolled_back":
         assert finished["split"] == {"ion-api-00041-abc": 100}
+
+
+STRICT = """
+service: api
+stages:
+  - {weight: 20%, hold: 1h}
+  - {weight: 100%, hold: 30m}
+gates:
+  errors:  {metric: error_rate, max: 0.2%}
+  fine:    {metric: success_rate, min: 99.5%, codes: [2xx, 3xx, 4xx]}
+  tail:    {metric: latency, percentile: 99, max: 800ms}
+  backlog: {metric: custom.googleapis.com/api/backlog, revision_label: metric.labels.revision,
+            max: 40, roll_back: 60}
+checks:
+  ping:    {get: "{{ candidate.url }}/ping", expect: {status: 204}}
+  version: {get: "{{ candidate.url }}/version", expect: {body: {name: "{{ candidate.revision }}"}}}
+  mail:    {get: "https://mail.example.com/up?x=1", expect: {status: 200}}
+"""
+
+
+def test_a_world_made_from_any_plan_is_healthy_by_that_plan(tmp_path: Path) -> None:
+    plan = tmp_path / "strict.yaml"
+    plan.write_text(STRICT, encoding="utf-8")
+    result = apply(str(plan), "--sandbox")
+    assert result.exit_code == 0, result.output
 
 
 def test_a_failed_pre_check_means_that_the_candidate_never_got_traffic() -> None:
