@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -151,36 +152,44 @@ def _run(
         _say(done.reason, found, given["output"])
         return
     if word in {"rollback", "reject"}:
-        done = _verified(reconciler, done)
+        done, took = _verified(reconciler, done)
+        _say(f"{_told(word, done)}; in force after {took}", found, given["output"], done)
+        return
     _say(_told(word, done), found, given["output"], done)
 
 
-def _verified(reconciler: Reconciler, done: Tick) -> Tick:
-    """See a rollback to its end; whoever watches the rollout does the same meanwhile.
+def _verified(reconciler: Reconciler, done: Tick) -> tuple[Tick, str]:
+    """See a rollback to its end, and return how long that took, for people.
 
-    Raises Stop (6) where it was written and is not in force within three minutes.
+    Whoever watches the rollout does the same meanwhile. Raises Stop (6) where it was written and
+    is not seen in force within three minutes.
     """
     from datetime import timedelta
 
     from controller.engine.moves import POLL
-    from controller.engine.observation import Seen
+    from controller.engine.wording import minutes_shown
+    from controller.ports import PortError
 
     clock = reconciler.ports.clock
     until = clock.now() + timedelta(minutes=3)
     wanted = _split(done)
     while clock.now() < until:
-        service = reconciler.ports.router.observe(reconciler.name)
-        if service.in_force == wanted and not service.reconciling:
-            break
+        with suppress(PortError):  # it is written: what cannot be read now is looked at again
+            service = reconciler.ports.router.observe(reconciler.name)
+            if service.in_force == wanted and not service.reconciling:
+                break
         clock.sleep(POLL)
     else:
         raise Stop(
-            "the rollback was written and is not in force after 3 minutes",
+            "the rollback was written and is not seen in force after 3 minutes",
             "look with `rollout status`, or run it again",
             Code.SPLIT,
         )
-    tick = reconciler.tick()  # closes the record; a controller that watches may have done it
-    return tick if tick is not None and isinstance(tick.observation.service, Seen) else done
+    took = minutes_shown(clock.now() - done.at)
+    with suppress(PortError):
+        # Closes the record; a controller that watches may have done it, and the next one would.
+        return reconciler.tick() or done, took
+    return done, took
 
 
 def _split(tick: Tick) -> dict[str, int]:
