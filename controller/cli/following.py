@@ -19,7 +19,8 @@ from controller.cli.stops import Code, Stop
 from controller.engine.begin import Attach, Nothing, Wish
 from controller.engine.decision import Action, Refusal, State
 from controller.engine.events import Finished, Message, Started
-from controller.engine.record import Ask, AskKind
+from controller.engine.record import Ask, AskKind, Phase
+from controller.engine.wording import minutes_shown
 from controller.ports import PortError
 from controller.reconciler import RETRY, Reconciler, Tick
 
@@ -140,7 +141,7 @@ def _loop(run: Run, reconciler: Reconciler, until: datetime | None) -> Ending | 
                 "there is no rollout on the service any more", "`rollout status` looks again"
             )
         run.saw(tick)
-        end = _end(run, tick, until)
+        end = _end(run, reconciler, tick, until)
         if end is not None:
             return end
         pause = RETRY if tick.problem else tick.decision.look_again
@@ -150,9 +151,11 @@ def _loop(run: Run, reconciler: Reconciler, until: datetime | None) -> Ending | 
     return None
 
 
-def _end(run: Run, tick: Tick, until: datetime | None) -> Ending | None:
+def _end(run: Run, reconciler: Reconciler, tick: Tick, until: datetime | None) -> Ending | None:
     done = ending.of_done(tick, run.place, run.served)
     if done is not None:
+        if not run.no_wait and until is None:
+            _verify(run, reconciler, tick)
         return done
     if run.no_wait and not tick.problem:
         left = ending.of_open(tick, run.place, run.served, "one look, as asked")
@@ -164,6 +167,20 @@ def _end(run: Run, tick: Tick, until: datetime | None) -> Ending | None:
     if rehearsal is not None and stuck and not rehearsal.people_left():
         return ending.of_open(tick, run.place, run.served, "the scenario has nobody left to act")
     return None
+
+
+def _verify(run: Run, reconciler: Reconciler, tick: Tick) -> None:
+    """After a roll back: say how long it took, and see that the candidate gets no requests."""
+    record = tick.decision.record
+    began = next((t.at for t in reversed(record.transitions) if t.what == "roll back"), None)
+    if began is None or tick.plan is None or record.phase is not Phase.DONE:
+        return
+    run.message("info", f"back on stable {minutes_shown(tick.at - began)} after the decision")
+    left = reconciler.drained(record, tick.at, tick.plan.evidence.delay)
+    if left:
+        run.message("shout", left)
+    else:
+        run.message("info", "verified: no request reaches the candidate any more")
 
 
 def leave(run: Run) -> int:

@@ -187,6 +187,8 @@ class Observer:
         start = ceil_minute(since + SETTLE)
         end = start + timedelta(minutes=1)
         self.ports.clock.sleep(max(end + delay - self.ports.clock.now(), timedelta(0)))
+        if self.ports.clock.now() < end + delay:
+            return "whether requests still reach it was not waited for"
         try:
             seen = self.ports.metrics.read(self.name, Requests(), (record.candidate,), start, end)
         except PortError as error:
