@@ -92,6 +92,7 @@ def _plain(r: Record) -> dict[str, Any]:
         "told": list(r.told),
         "gates": {n: [_time(a.watermark), tally.to_json(a.tally)] for n, a in r.gates.items()},
         "own": [[_time(o.end), o.revision, o.code, o.count, o.latency_ms] for o in r.own],
+        "unknown_until": _time(r.unknown_until),
         "verdicts": dict(r.verdicts),
         "transitions": [[_time(t.at), t.what, t.reason, t.by] for t in r.transitions],
         "outcomes": [
@@ -141,6 +142,7 @@ def _record(v: Mapping[str, Any]) -> Record:
             OwnCount(_must_time(o[0]), _text(o[1]), _whole(o[2]), _whole(o[3]), float(o[4]))
             for o in v.get("own", [])
         ),
+        unknown_until=_read_time(v.get("unknown_until")),
         verdicts={_text(n): _text(t) for n, t in v.get("verdicts", {}).items()},
         transitions=tuple(
             Transition(_must_time(t[0]), _text(t[1]), _text(t[2]), _text(t[3]))

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from controller.engine import codec
 from controller.engine.record import (
     OUTCOMES_KEPT,
+    OWN_KEPT,
     REASON_BYTES_MAX,
     TRANSITIONS_KEPT,
     Accumulated,
@@ -37,7 +38,6 @@ _BUCKETS_FILLED = 60
 _PER_BUCKET = 99_999
 _REQUESTS = 9_999_999
 _SERVING_BEFORE = 2
-_OWN_MINUTES = 12  # what Monitoring is late by, and the sides' requests of each minute
 
 
 def largest_record(plan: Plan) -> int:
@@ -68,7 +68,8 @@ def largest_record(plan: Plan) -> int:
         stepped_back=tuple(range(len(plan.stages))),
         told=(_NAME,) * 5,
         gates={gate.name: Accumulated(_WHEN, _full(gate)) for gate in plan.gates},
-        own=(OwnCount(_WHEN, _NAME, 200, 100, 12_345.6),) * (_OWN_MINUTES * sides),
+        own=(OwnCount(_WHEN, _NAME, 200, 100, 12_345.6),) * (OWN_KEPT if sides else 0),
+        unknown_until=_WHEN,
         verdicts=dict.fromkeys(names, "undecided"),
         transitions=(Transition(_WHEN, "asked: monitoring_out", _REASON),) * TRANSITIONS_KEPT,
         outcomes=(Outcome("rolled_back", _NAME, _WHEN, _REASON, "", before),) * OUTCOMES_KEPT,

@@ -229,6 +229,7 @@ def _ended(
         stopped=None,
         gates={},
         own=(),
+        unknown_until=None,
         outcomes=(*record.outcomes, entry)[-OUTCOMES_KEPT:],
     ).noting(now, outcome.replace("_", " "), reason, by)
     action = Action.PROMOTE if outcome == "promoted" else Action.NOTE

@@ -16,6 +16,7 @@ from controller.gates.tally import Tally
 TRANSITIONS_KEPT = 20
 OUTCOMES_KEPT = 10
 REASON_BYTES_MAX = 120
+OWN_KEPT = 40  # entries: two sides, the minutes Monitoring is late by, and some to spare
 
 
 class Phase(StrEnum):
@@ -145,6 +146,7 @@ class Record:
     told: tuple[str, ...] = ()  # newer revisions a person was told of
     gates: Mapping[str, Accumulated] = field(default_factory=dict)
     own: tuple[OwnCount, ...] = ()
+    unknown_until: datetime | None = None  # up to here our own requests are not known any more
     verdicts: Mapping[str, str] = field(default_factory=dict)
     transitions: tuple[Transition, ...] = ()
     outcomes: tuple[Outcome, ...] = ()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from controller.engine.observation import NotSeen, Observation, OwnRequest, Seen, Window
-from controller.engine.record import Accumulated, OwnCount, Record
+from controller.engine.record import OWN_KEPT, Accumulated, OwnCount, Record
 from controller.gates.evidence import (
     MINUTE,
     CodeCounts,
@@ -166,8 +166,8 @@ def watch(plan: Plan, record: Record, observation: Observation) -> Watched:
             state = _absorbed(gate, state, fresh[query], observation.windows[query].end)
             gates[gate.name] = state
         verdicts[gate.name] = judge(gate, state.tally, compared=not last_stage)
-    own = _still_needed(record.own, gates)
-    return Watched(replace(record, gates=gates, own=own), verdicts, fresh, blind)
+    remembered = _remembered(replace(record, gates=gates))
+    return Watched(remembered, verdicts, fresh, blind)
 
 
 def _absorbed(
@@ -227,11 +227,21 @@ def _own(record: Record, sent: tuple[OwnRequest, ...]) -> tuple[OwnCount, ...]:
     return tuple(counts.values())
 
 
-def _still_needed(
-    own: tuple[OwnCount, ...], gates: Mapping[str, Accumulated]
-) -> tuple[OwnCount, ...]:
-    done = min((a.watermark for a in gates.values()), default=None)
-    return tuple(o for o in own if done is None or o.end > done)
+def _remembered(record: Record) -> Record:
+    """Forget own requests that every gate has passed, and the oldest of too many.
+
+    While Monitoring is silent they pile up; the record may not. Minutes whose own requests were
+    forgotten are no evidence any more: nobody could say what in them was ours.
+    """
+    done = min((a.watermark for a in record.gates.values()), default=None)
+    needed = sorted(
+        (o for o in record.own if done is None or o.end > done), key=lambda own: own.end
+    )
+    dropped, kept = needed[:-OWN_KEPT], needed[-OWN_KEPT:]
+    unknown = dropped[-1].end if dropped else record.unknown_until
+    if unknown is not None and done is not None and unknown <= done:
+        unknown = None
+    return replace(record, own=tuple(kept), unknown_until=unknown)
 
 
 def _minutes(record: Record, readings: Readings, window: Window) -> tuple[Minute, ...]:
@@ -243,7 +253,8 @@ def _minutes(record: Record, readings: Readings, window: Window) -> tuple[Minute
         revision: {at: value for at, value in series.items() if value is not None}
         for revision, series in cleaned.items()
     }
-    return minutes_of(real, record.candidate, record.before, window.start, window.end)
+    start = max(window.start, record.unknown_until or window.start)
+    return minutes_of(real, record.candidate, record.before, start, window.end)
 
 
 def _without_own(record: Record, revision: str, at: datetime, value: Value) -> Value | None:
