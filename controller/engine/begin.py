@@ -207,6 +207,13 @@ def _cannot_start(
     plan: Plan, service: ServiceState, candidate: RevisionState, stable: RevisionState | None
 ) -> Refusal | None:
     before = service.asked
+    first = service.generation == 1  # nobody changed anything since the first deployment
+    if before == {candidate.name: 100} and service.latest_created == candidate.name and first:
+        return Refusal(
+            f"{candidate.name} is this service's first revision: there is nothing to compare it "
+            "with and nothing to go back to",
+            "it serves everything already; roll out the next one, deployed with --no-traffic",
+        )
     if before == {candidate.name: 100}:
         return Refusal(
             f"{candidate.name} serves everything already and was never rolled out",
