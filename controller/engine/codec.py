@@ -20,6 +20,7 @@ from controller.engine.record import (
     Transition,
 )
 from controller.gates import tally
+from controller.plan.model import Plan
 
 FORMAT = 1
 BYTES_MAX = 24_000
@@ -59,6 +60,19 @@ def decode(text: str) -> Record:
         return _record(value)
     except _NOT_A_RECORD as error:
         raise Unreadable(f"{type(error).__name__}: {error}") from error
+
+
+def must_fit(plan: Plan, record: Record) -> None:
+    """Raise Unreadable for a record, not done, that no rollout of its plan could have written."""
+    shifting, running = record.shift is not None, record.phase is Phase.RUNNING
+    if record.stage >= len(plan.stages):
+        raise Unreadable(f"it is in stage {record.stage + 1} of {len(plan.stages)}")
+    if (record.stage < 0) == running and record.phase is not Phase.ROLLING_BACK:
+        raise Unreadable(f"it is {record.phase.value} in stage {record.stage + 1}")
+    if running and not shifting and record.in_force is None:
+        raise Unreadable("its split is neither in force nor asked for")
+    if record.phase is Phase.ROLLING_BACK and not shifting:
+        raise Unreadable("it rolls back and never asked for it")
 
 
 def _plain(r: Record) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from controller.engine import begin as beginning
 from controller.engine.begin import Attach, Nothing, Wish
-from controller.engine.codec import Unreadable, decode, encode
+from controller.engine.codec import Unreadable, decode, encode, must_fit
 from controller.engine.decide import decide, over, vanished
 from controller.engine.decision import Action, Decision, Refusal, State
 from controller.engine.events import Decided, Event, Message
@@ -162,7 +162,7 @@ class Reconciler:
         try:
             written = decode(service.record_text)
             if written.phase is not Phase.DONE:
-                _plan_of(written.plan)
+                must_fit(_plan_of(written.plan), written)
         except ValueError as error:
             if known is None:
                 raise Unreadable(f"the record on the service cannot be read: {error}") from error
@@ -309,6 +309,7 @@ class Reconciler:
         lenient: bool = False,
     ) -> Tick | Refusal:
         problem = ""
+        unsure: Tick | None = None
         for _ in range(CONFLICTS_MAX):
             now = self.ports.clock.now()
             service = self.ports.router.fresh(self.name)
@@ -318,23 +319,33 @@ class Reconciler:
                 if not lenient:
                     raise
                 record = None
+            if unsure is not None and record is not None and _holds(record, unsure.decision.record):
+                return unsure  # only the answer was lost; done again it would be done twice
             decision = deed(record, service, now)
             if isinstance(decision, Refusal):
                 return decision
-            problem = self._write_confirmed(decision, service, now)
+            sent = replace(decision, record=stamp(decision.record, service.generation, now))
+            plan = _plan_of(record.plan) if record and record.digest else None
+            unsure = Tick(now, sent, Observation(Seen(service)), decision.events, plan)
+            problem = self._write_confirmed(sent, service, now)
             if not problem:
-                plan = _plan_of(record.plan) if record and record.digest else None
-                return Tick(now, decision, Observation(Seen(service)), decision.events, plan)
+                return unsure
             self.ports.clock.sleep(RETRY)
         raise Conflict(problem, "somebody else writes to the service; try again")
 
     def _write_confirmed(self, decision: Decision, service: ServiceState, now: datetime) -> str:
+        """Write a decision whose record is stamped; return why it is not confirmed, or ""."""
         assert decision.write is not None
-        record = stamp(decision.record, service.generation, now)
-        change = Change(decision.write.targets, encode(record), decision.write.raises)
+        text = encode(decision.record)
+        change = Change(decision.write.targets, text, decision.write.raises)
         try:
             self.ports.router.write(service, change, now)
         except (Conflict, Unavailable) as error:
             return error.what
-        self._memory = record
+        self._memory = decision.record
         return ""
+
+
+def _holds(record: Record, sent: Record) -> bool:
+    """Tell whether a record is the one that was sent, or was written on top of it."""
+    return record.rollout == sent.rollout and sent.transitions[-1] in record.transitions

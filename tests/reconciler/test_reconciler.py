@@ -17,7 +17,7 @@ from controller.cloud.monitoring import CloudMonitoring
 from controller.cloud.run import CloudRun
 from controller.engine import acts
 from controller.engine.begin import Wish
-from controller.engine.codec import BYTES_MAX, decode
+from controller.engine.codec import BYTES_MAX, Unreadable, decode
 from controller.engine.decision import Refusal, State
 from controller.engine.events import Event, Shifted
 from controller.engine.observation import ServiceName, ServiceState
@@ -407,6 +407,52 @@ def test_an_act_of_a_person_is_seen_by_the_controller_that_watches() -> None:
     outcome = world.record().outcome
     assert outcome is not None
     assert (outcome.outcome, outcome.by) == ("rolled_back", "ada")
+
+
+@pytest.mark.parametrize("deed", [acts.advance, acts.pause, acts.cancel_now])
+def test_an_act_whose_answer_is_lost_is_done_once_and_said_to_be_done(deed: Any) -> None:
+    def acted(each: Watched) -> Tick | Refusal:
+        ticked(each, begun(each), 10)
+        return Reconciler(each.ports, NAME).act(
+            lambda plan, record, service, now: deed(plan, record, service, now, "ada")
+        )
+
+    alone = a_world()
+    assert isinstance(acted(alone), Tick)
+    nth = (len(alone.writes),)
+    lost = CallFault("PUT", nth=nth, error="UNAVAILABLE", applied=True)
+    world = a_world(faults=(lost,))
+    done = acted(world)
+    assert isinstance(done, Tick), done
+    assert transitions(world) == transitions(alone)
+    assert world.router.observe(NAME).asked == alone.router.observe(NAME).asked
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"stage": 9},
+        {"stage": -1},
+        {"in_force": None},
+        {"phase": "rolling_back", "shift": None},
+        {"gates": {"errors": ["2026-01-05T09:00:00Z", [[1, 1, 0, "nan"], [0, 0, 0, "0x0p+0"]]]}},
+    ],
+)
+def test_a_record_that_cannot_be_is_taken_for_another_hand_and_never_a_crash(
+    change: dict[str, Any],
+) -> None:
+    world = a_world()
+    reconciler = begun(world)
+    ticked(world, reconciler, 10)
+    known = json.loads(world.router.observe(NAME).record_text or "")
+    text = json.dumps({k: v for k, v in {**known, **change}.items() if v is not None})
+    details = {"key": "rollout/record", "value": text}
+    world.sandbox.world.people.do(Act("set_annotation", details=details))
+    tick = reconciler.tick()
+    assert tick is not None
+    assert tick.decision.state is State.TAKEN_OVER
+    with pytest.raises(Unreadable):
+        Reconciler(world.ports, NAME).tick()
 
 
 def test_a_record_that_vanishes_is_not_fought_over() -> None:
