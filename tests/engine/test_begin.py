@@ -1,0 +1,173 @@
+"""How a rollout begins, what it goes on with, and why it cannot."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from controller.engine.begin import Attach, Beginning, Nothing, Wish, begin, choose_candidate
+from controller.engine.decision import Action, Decision, Refusal
+from controller.engine.observation import RevisionState, ServiceName, ServiceState, Target
+from controller.engine.record import Outcome, Phase, Record
+from controller.plan.model import Candidate, Check, Expect, Plan, Ref, Stage, Text
+
+T0 = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
+OLD, NEW = "api-1", "api-2"
+HOLD = timedelta(minutes=30)
+PLAN = Plan("api", "demo", "us-central1", Candidate(), (Stage(10, HOLD), Stage(100, HOLD)))
+HEALTH = Check("health", "GET", Text((Ref("candidate.url"), "/health")), Expect())
+OTHER = replace(PLAN, stages=(Stage(10, HOLD), Stage(50, HOLD), Stage(100, HOLD)))
+
+
+def service(*targets: Target, **changes: Any) -> ServiceState:
+    shown = targets or (Target(None, 100), Target("api-0", 0, "preview"))
+    plain = ServiceState(
+        name=ServiceName("demo", "us-central1", "api"),
+        uid="uid",
+        generation=7,
+        reconciling=False,
+        targets=shown,
+        statuses=shown,
+        ready=True,
+        ready_message="",
+        latest_ready=OLD,
+        latest_created=NEW,
+        record_text=None,
+    )
+    return replace(plain, **changes)
+
+
+def begun(
+    plan: Plan = PLAN,
+    on: ServiceState | None = None,
+    record: Record | None = None,
+    candidate: RevisionState | None = None,
+    stable: RevisionState | None = RevisionState(OLD, ready=True),  # noqa: B008 - frozen
+    **wish: Any,
+) -> Beginning:
+    revision = candidate or RevisionState(NEW, ready=True)
+    return begin(Wish(plan, "ada", "r2", **wish), on or service(), revision, stable, record, T0)
+
+
+def started() -> Record:
+    first = begun()
+    assert isinstance(first, Decision)
+    return first.record
+
+
+def refusal(beginning: Beginning) -> Refusal:
+    assert isinstance(beginning, Refusal), beginning
+    assert beginning.reason
+    return beginning
+
+
+def test_the_first_write_moves_no_traffic_pins_latest_and_sets_both_tags() -> None:
+    decision = begun()
+    assert isinstance(decision, Decision)
+    assert decision.action is Action.START
+    assert decision.write is not None
+    assert not decision.write.raises
+    assert decision.write.targets == (
+        Target(OLD, 100),
+        Target("api-0", 0, "preview"),
+        Target(NEW, 0, "rollout-new"),
+        Target(OLD, 0, "rollout-old"),
+    )
+
+
+def test_several_serving_revisions_are_all_the_way_back() -> None:
+    split = service(Target(OLD, 70), Target("api-0", 30))
+    decision = begun(on=split)
+    assert isinstance(decision, Decision)
+    assert decision.record.before == {OLD: 70, "api-0": 30}
+    assert decision.record.stable == OLD
+
+
+def test_the_same_plan_and_candidate_are_gone_on_with() -> None:
+    assert isinstance(begun(record=started()), Attach)
+
+
+def test_another_plan_is_refused_with_what_changed_unless_replanned() -> None:
+    assert "--replan" in refusal(begun(OTHER, record=started())).mend
+    attached = begun(OTHER, record=started(), replan=True)
+    assert isinstance(attached, Attach)
+    assert attached.decision is not None
+    assert attached.plan == OTHER
+
+
+def test_a_stage_already_reached_cannot_be_replanned() -> None:
+    record = replace(started(), stage=0, weight=10, phase=Phase.RUNNING)
+    first = replace(PLAN, stages=(Stage(20, HOLD), Stage(100, HOLD)))
+    refusal(begun(first, record=record, replan=True))
+
+
+def test_another_candidate_is_refused_or_replaces_the_first_by_rolling_it_back() -> None:
+    record = replace(started(), candidate="api-9", stage=0, weight=10, phase=Phase.RUNNING)
+    assert "--replace" in refusal(begun(record=record)).mend
+    decision = begun(record=record, replace=True)
+    assert isinstance(decision, Decision)
+    assert decision.action is Action.ROLL_BACK
+
+
+def test_a_candidate_that_was_rolled_back_is_refused_with_3_unless_again() -> None:
+    ended = Outcome("rolled_back", NEW, T0, "errors 5%")
+    record = replace(started(), phase=Phase.DONE, outcomes=(ended,))
+    refused = refusal(begun(record=record))
+    assert refused.exit_code == 3
+    assert "errors 5%" in refused.reason
+    again = begun(record=record, again=True)
+    assert isinstance(again, Decision)
+    assert again.record.outcomes == (ended,)
+
+
+def test_a_candidate_that_was_promoted_and_serves_has_nothing_to_do() -> None:
+    ended = Outcome("promoted", NEW, T0, "good")
+    record = replace(started(), phase=Phase.DONE, outcomes=(ended,))
+    assert isinstance(begun(on=service(Target(NEW, 100)), record=record), Nothing)
+
+
+def test_our_tag_without_a_record_is_a_vanished_record_not_a_new_start() -> None:
+    tagged = service(Target(OLD, 90), Target(NEW, 10), Target(NEW, 0, "rollout-new"))
+    assert refusal(begun(on=tagged)).exit_code == 6
+
+
+def test_the_record_of_a_service_made_anew_is_ignored() -> None:
+    assert isinstance(begun(record=replace(started(), uid="other")), Decision)
+
+
+def test_what_cannot_start_says_why() -> None:
+    unready = RevisionState(NEW, ready=False, why="crash")
+    assert "crash" in refusal(begun(candidate=unready)).reason
+    assert "no way back" in refusal(begun(stable=None)).reason
+    dead = RevisionState(OLD, ready=False, why="crash")
+    assert "no way back" in refusal(begun(stable=dead)).reason
+    assert "already" in refusal(begun(on=service(Target(NEW, 100)))).reason
+    ahead = service(Target(OLD, 80), Target(NEW, 20))
+    assert "20%" in refusal(begun(on=ahead)).reason
+
+
+def test_a_plan_that_needs_a_url_is_told_where_no_tag_fits() -> None:
+    long = service(name=ServiceName("demo", "us-central1", "x" * 40))
+    assert "tag" in refusal(begun(replace(PLAN, checks=(HEALTH,)), on=long)).mend
+    decision = begun(on=long)
+    assert isinstance(decision, Decision)
+    assert decision.write is not None
+    assert not {t.tag for t in decision.write.targets} & {"rollout-new", "rollout-old"}
+
+
+def test_the_candidate_is_the_one_named_tagged_or_latest() -> None:
+    revisions = (RevisionState(NEW, ready=True), RevisionState(OLD, ready=True))
+
+    def chosen(candidate: Candidate) -> str | Refusal:
+        return choose_candidate(replace(PLAN, candidate=candidate), service(), revisions)
+
+    assert chosen(Candidate()) == OLD
+    assert chosen(Candidate(revision=NEW)) == NEW
+    assert chosen(Candidate(tag="preview")) == "api-0"
+    wrong = chosen(Candidate(revision="api-22"))
+    assert isinstance(wrong, Refusal)
+    assert NEW in wrong.mend
+    untagged = chosen(Candidate(tag="blue"))
+    assert isinstance(untagged, Refusal)
+    assert "preview" in untagged.mend
