@@ -277,26 +277,45 @@ def shifts_told(found: Sequence[Tick]) -> list[tuple[bool, int]]:
     ]
 
 
-@pytest.mark.parametrize("lost", range(2, 9))
-def test_a_write_whose_answer_is_lost_is_told_once_and_made_once(lost: int) -> None:
-    world, alone = (
-        a_world(faults=(CallFault("PUT", nth=(lost,), error="UNAVAILABLE", applied=True),)),
-        a_world(),
-    )
-    expected = shifts_told(to_the_end(alone))
-    assert shifts_told(to_the_end(world)) == expected
-    assert len(expected) == len(set(expected))
-    assert [what for what, _ in transitions(world)] == [what for what, _ in transitions(alone)]
+@dataclass(frozen=True)
+class Undisturbed:
+    """What a healthy rollout does when nothing goes wrong."""
+
+    shifts: list[tuple[bool, int]]
+    moves: list[str]
+
+
+@pytest.fixture(scope="module")
+def undisturbed() -> Undisturbed:
+    world = a_world()
+    shifts = shifts_told(to_the_end(world))
+    return Undisturbed(shifts, [what for what, _ in transitions(world)])
+
+
+def losing(number: int) -> Watched:
+    """A world in which the answer to one of our writes is lost, and the write is not."""
+    lost = CallFault("PUT", nth=(number,), error="UNAVAILABLE", applied=True)
+    return a_world(faults=(lost,))
 
 
 @pytest.mark.parametrize("lost", range(2, 9))
-def test_killed_while_its_write_is_on_the_way_the_next_process_goes_on(lost: int) -> None:
-    alone = a_world()
-    to_the_end(alone)
-    world = a_world(faults=(CallFault("PUT", nth=(lost,), error="UNAVAILABLE", applied=True),))
+def test_a_write_whose_answer_is_lost_is_told_once_and_made_once(
+    lost: int, undisturbed: Undisturbed
+) -> None:
+    world = losing(lost)
+    assert shifts_told(to_the_end(world)) == undisturbed.shifts
+    assert len(undisturbed.shifts) == len(set(undisturbed.shifts))
+    assert [what for what, _ in transitions(world)] == undisturbed.moves
+
+
+@pytest.mark.parametrize("lost", range(2, 9))
+def test_killed_while_its_write_is_on_the_way_the_next_process_goes_on(
+    lost: int, undisturbed: Undisturbed
+) -> None:
+    world = losing(lost)
     begun(world)
     list(ticks(world, lambda _: Reconciler(world.ports, NAME)))
-    assert [what for what, _ in transitions(world)] == [what for what, _ in transitions(alone)]
+    assert [what for what, _ in transitions(world)] == undisturbed.moves
     assert world.router.observe(NAME).asked == {CANDIDATE: 100}
 
 
