@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
+from typing import TypeGuard
 
 from controller.engine import begin as beginning
 from controller.engine.begin import Attach, Nothing, Wish
@@ -211,11 +212,15 @@ class Reconciler:
     def begin(self, wish: Wish) -> Tick | Attach | Nothing | Refusal:
         """Begin the rollout, attach to it, or say why not. Raises PortError."""
         problem = ""
+        started: Decision | None = None
         self._observer = replace(self._observer, trusted=digest(wish.plan))
         for _ in range(CONFLICTS_MAX):
             now = self.ports.clock.now()
             service = self.ports.router.observe(self.name)
             begun = self._begin_on(wish, service, now)
+            if started is not None and _is_ours(begun, self._unsure):
+                self._memory, self._unsure = begun.record, None  # the lost answer was a yes
+                return self._tick(started, Observation(Seen(service)), wish.plan, now)
             if isinstance(begun, Attach) and begun.decision is not None:
                 problem = self._act(begun.decision, service, now)
             elif isinstance(begun, Decision):
@@ -223,6 +228,7 @@ class Reconciler:
             else:
                 return begun
             if problem:
+                started = begun if isinstance(begun, Decision) else None
                 self.ports.clock.sleep(RETRY)
                 continue
             if isinstance(begun, Attach):
@@ -292,7 +298,10 @@ class Reconciler:
         def on(record: Record | None, service: ServiceState, now: datetime) -> Decision | Refusal:
             if record is None:
                 return Refusal("there is no rollout on this service", "`rollout apply PLAN`")
-            return deed(_plan_of(record.plan), record, service, now)
+            plan = _plan_of(record.plan)
+            if record.phase is not Phase.DONE:
+                must_fit(plan, record)
+            return deed(plan, record, service, now)
 
         return self._by_person(on)
 
@@ -349,3 +358,12 @@ class Reconciler:
 def _holds(record: Record, sent: Record) -> bool:
     """Tell whether a record is the one that was sent, or was written on top of it."""
     return record.rollout == sent.rollout and sent.transitions[-1] in record.transitions
+
+
+def _is_ours(
+    begun: beginning.Beginning, unsure: tuple[Record, tuple[Event, ...]] | None
+) -> TypeGuard[Attach]:
+    """Tell whether the rollout found is the one that our unanswered write began."""
+    return (
+        isinstance(begun, Attach) and unsure is not None and begun.record.nonce == unsure[0].nonce
+    )
