@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
+import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -86,8 +89,8 @@ class Commands(click.Group):
         """Run the command; whatever goes wrong ends on one screen, with its exit code."""
         try:
             return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
-            raise
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise  # the last: whoever read our output went away, which click ends quietly
         except Exception as error:
             if debugging(ctx):
                 show_traceback()
@@ -125,8 +128,38 @@ def cli(*, debug: bool) -> None:
 
 def run() -> int:
     """Run the command line of this process and return its exit code."""
+    _open_what_is_closed()
+    code = 0
     try:
         cli.main(prog_name="rollout")
     except SystemExit as end:
-        return end.code if isinstance(end.code, int) else 1
-    return 0
+        code = end.code if isinstance(end.code, int) else 1
+    _flush()
+    return code
+
+
+def _open_what_is_closed() -> None:
+    """Give a process that was started without standard streams (`>&-`) some that lead nowhere.
+
+    Python has None for them; and the next file opened, a connection to Google, would get their
+    number.
+    """
+    nowhere = Path(os.devnull)
+    if sys.stdin is None:
+        sys.stdin = nowhere.open(encoding="utf-8")
+    if sys.stdout is None:
+        sys.stdout = nowhere.open("w", encoding="utf-8")
+    if sys.stderr is None:
+        sys.stderr = nowhere.open("w", encoding="utf-8")
+
+
+def _flush() -> None:
+    """Write what is left. Where that cannot be, the exit code stays what it is.
+
+    Python would end with 120 instead, and a promotion would look like an error.
+    """
+    try:
+        sys.stdout.flush()
+    except OSError:
+        nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - until the end
+        sys.stdout = nowhere

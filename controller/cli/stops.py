@@ -6,6 +6,7 @@ Here: the exit codes, and the translation of what may be raised. Not here: how a
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -67,6 +68,8 @@ def as_stop(error: Exception) -> click.ClickException:
             return InvalidPlan(render(found))
         case PortError(what=what, mend=mend):
             return Stop(what, mend)
+        case OSError(errno=errno.ENOSPC):
+            return Stop("the output cannot be written: no space left on its device")
         case _:
             name = type(error).__name__
             return Stop(

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TextIO, assert_never
 
+from controller.cli.views.text import write
 from controller.engine.events import (
     Asked,
     Decided,
@@ -61,9 +62,7 @@ class JsonView:
 
 def write_line(stream: TextIO, value: Mapping[str, Any]) -> None:
     """Write one JSON object as a line of UTF-8, whatever the locale."""
-    line = json.dumps(value, ensure_ascii=not _is_utf8(stream), separators=(", ", ": "))
-    stream.write(line + "\n")
-    stream.flush()
+    write(stream, json.dumps(value, ensure_ascii=not _is_utf8(stream), separators=(", ", ": ")))
 
 
 def _is_utf8(stream: TextIO) -> bool:

@@ -5,7 +5,9 @@ Pure: nothing is printed here.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import IO, assert_never
 
@@ -87,15 +89,14 @@ def _is_in(event: Event, gates: Sequence[str]) -> bool:
 
 
 def _started(event: Started) -> tuple[str, ...]:
-    verb = "goes on with" if event.attached else "starts"
     way = " → ".join(
         f"{weight}%" + (f" for {minutes_shown(hold)}" if hold else "")
         for weight, hold in event.stages
     )
+    begins = f"of {event.service} goes on" if event.attached else f"starts on {event.service}"
     changed = tuple(f"  changed: {line}" for line in event.changed)
     return (
-        f"rollout {event.rollout} {verb} on {event.service}: candidate {event.candidate}, "
-        f"stable {event.stable}",
+        f"rollout {event.rollout} {begins}: candidate {event.candidate}, stable {event.stable}",
         f"  stages: {way}",
         *changed,
     )
@@ -113,6 +114,8 @@ def result(event: Finished) -> tuple[str, ...]:
 def sentence(outcome: str, reason: str) -> str:
     """Return an outcome with its reason: "rolled back at 10%: error-rate 4.1% of …"."""
     ended = OUTCOMES.get(outcome, outcome)
+    if outcome == "nothing_to_do" and reason.startswith("dry run"):
+        return reason
     if not reason or reason == ended:
         return ended
     if reason.startswith(ended):
@@ -149,9 +152,15 @@ def fitting(text: str, stream: IO[str]) -> str:
 
 
 def write(stream: IO[str], line: str) -> None:
-    """Write one line now. A reader that went away is no error: the rollout goes on without it."""
+    """Write one line now, if it can be written.
+
+    A reader that went away is no error, and a full disk is only said: the rollout goes on.
+    """
     try:
         stream.write(fitting(line, stream) + "\n")
         stream.flush()
     except (BrokenPipeError, ValueError):
         return
+    except OSError as error:
+        with suppress(OSError, ValueError):
+            sys.stderr.write(f"warning: output is lost: {error.strerror}\n")
