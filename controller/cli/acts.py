@@ -134,11 +134,11 @@ def _run(
     from controller.reconciler import Reconciler
 
     found = find(given["target"], project=given["project"], region=given["region"])
-    if question is not None and not given["yes"] and not _at_terminal():
-        mend = f"`rollout {word} {found.place} --yes` does it without asking"
-        raise Stop(f"{word} asks first, and there is no terminal", mend, Code.USAGE)
     connection = found.connect()
     asked = question(connection) if question is not None and not given["yes"] else ""
+    if asked and not _at_terminal():
+        mend = f"`rollout {word} {found.place} --yes` does it without asking"
+        raise Stop(f"{word} asks first, and there is no terminal", mend, Code.USAGE)
     if asked:
         click.confirm(asked, abort=True, err=True)
     reconciler = Reconciler(connection.ports, connection.name)
@@ -152,8 +152,9 @@ def _run(
         _say(done.reason, found, given["output"])
         return
     if word in {"rollback", "reject"}:
+        told = _told(word, done)
         done, took = _verified(reconciler, done)
-        _say(f"{_told(word, done)}; in force after {took}", found, given["output"], done)
+        _say(f"{told}; in force after {took}", found, given["output"], done)
         return
     _say(_told(word, done), found, given["output"], done)
 

@@ -31,7 +31,9 @@ LONGEST_JOB = timedelta(hours=6)  # what CI services commonly let a job run
 @options.target
 @click.option("--revision", metavar="REV", help="The candidate; wins over the plan's.")
 @options.variables
-@click.option("--timeout", type=options.Duration(), help="Leave after this time (5, or 4).")
+@click.option(
+    "--timeout", type=options.Duration(), help="Leave after this time: 50m (exit 5 or 4)."
+)
 @click.option("--no-wait", is_flag=True, help="Leave after one look; run it again to go on.")
 @click.option("--dry-run", is_flag=True, help="Show what would be done; write nothing.")
 @click.option("--replace", "replacing", is_flag=True, help="Roll a running one back first.")
@@ -125,6 +127,7 @@ def _found(
 ) -> Target:
     from controller.cli.target import find
     from controller.plan.model import Candidate
+    from controller.plan.names import REVISION
 
     found = find(
         argument,
@@ -139,6 +142,9 @@ def _found(
         )
     if revision is None:
         return found
+    if not REVISION.fullmatch(revision) or not revision.startswith(f"{found.plan.service}-"):
+        mend = f"their names begin with {found.plan.service}-: {found.plan.service}-00042-xyz"
+        raise Stop(f"{revision!r} is no revision of {found.plan.service}", mend, Code.USAGE)
     return replace(found, plan=replace(found.plan, candidate=Candidate(revision=revision)))
 
 

@@ -6,6 +6,7 @@ terminal (`acts`).
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
@@ -14,6 +15,7 @@ from controller.engine.decision import Decision, Refusal
 from controller.engine.observation import ServiceState
 from controller.engine.record import Record
 from controller.plan.model import Plan
+from controller.ports import PortError
 from controller.reconciler import Reconciler, Tick
 
 _PLAIN: Mapping[str, Callable[..., Decision | Refusal]] = {
@@ -63,6 +65,10 @@ def _deed(
 def _roll_back(
     reconciler: Reconciler, by: str, reason: str, to_stage: int | None, to_revision: str | None
 ) -> Tick | Refusal:
+    missing = _missing(reconciler, to_revision) if to_revision is not None else None
+    if missing is not None:
+        return missing
+
     def deed(record: Record | None, service: ServiceState, now: datetime) -> Decision | Refusal:
         plan = plan_of(record) if to_stage is not None else None
         # Only where no record tells the way back is the list of revisions worth a call.
@@ -80,6 +86,19 @@ def _roll_back(
         )
 
     return reconciler.roll_back(deed)
+
+
+def _missing(reconciler: Reconciler, revision: str) -> Refusal | None:
+    """Refuse a revision that is mistyped: Cloud Run takes any name, and then serves nothing new."""
+    try:
+        known = [one.name for one in reconciler.ports.router.revisions(reconciler.name)]
+    except PortError:
+        return None  # the way back must not hang on a list
+    if revision in known:
+        return None
+    near = difflib.get_close_matches(revision, known, n=2, cutoff=0.6)
+    mend = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(known[:10])}"
+    return Refusal(f"there is no revision {revision}", mend)
 
 
 def plan_of(record: Record | None) -> Plan | None:

@@ -35,9 +35,10 @@ def rehearsed(run: Run, wish: Wish) -> int:
             run.message("info", f"would attach to rollout {record.rollout} of {record.candidate}")
             lines = _stages(plan, record, record.stage + 1)
         case Decision(record=record, events=events):
+            run.message("info", "dry run, nothing is written; it would go like this:")
             for event in events:
                 run.view.show(event)
-            run.message("info", f"would write: {begun.reason}")
+            run.message("info", f"would begin: {begun.reason}")
             lines = (*_checks(wish.plan), *_stages(wish.plan, record, 0))
     for line in lines:
         run.message("info", line)

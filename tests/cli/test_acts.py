@@ -73,11 +73,27 @@ def test_an_approval_of_what_is_not_asked_is_refused() -> None:
 
 
 @pytest.mark.usefixtures("world")
-@pytest.mark.parametrize("word", ["rollback", "cancel", "advance", "promote", "resume"])
+@pytest.mark.parametrize("word", ["rollback", "cancel", "advance", "promote"])
 def test_without_a_terminal_what_would_be_asked_needs_yes(word: str) -> None:
     result = run(word, *SERVICE)
     assert result.exit_code == 2
     assert "--yes" in result.stderr
+
+
+@pytest.mark.usefixtures("world")
+def test_what_has_nothing_to_ask_needs_neither_a_terminal_nor_yes() -> None:
+    started()
+    run("pause", *SERVICE)
+    assert run("resume", *SERVICE).stdout.startswith("resumed: ")
+
+
+@pytest.mark.usefixtures("world")
+def test_a_rollback_to_a_revision_that_is_not_there_changes_nothing() -> None:
+    result = run("rollback", *SERVICE, "--to-revision", "ion-api-00041-abd", "--yes")
+    assert result.exit_code == 1
+    assert "no revision ion-api-00041-abd" in result.stderr
+    assert "did you mean ion-api-00041-abc" in result.stderr
+    assert "ion-api-00041-abc 100%" in run("status", *SERVICE).stdout
 
 
 @pytest.mark.usefixtures("world")

@@ -129,7 +129,10 @@ def test_a_dry_run_says_what_would_be_done_and_shifts_nothing() -> None:
     [
         (("no-such.yaml", "--sandbox"), 2, "there is no such file"),
         (("ion-api", "--sandbox"), 2, "is no plan"),
-        ((PLAN, "--scenario", "no-such"), 1, "healthy"),
+        ((PLAN, "--scenario", "no-such"), 2, "healthy"),
+        ((PLAN, "--scenario", "eror"), 2, "did you mean errors?"),
+        ((PLAN, "--sandbox", "--revision", "other-00001-abc"), 2, "begin with ion-api-"),
+        ((PLAN, "--sandbox", "--revision", "ion-api-NOT ONE"), 2, "no revision of ion-api"),
         ((PLAN, "--sandbox", "--timeout", "2"), 2, "unit"),
         ((PLAN, "--sandbox", "--var", "x"), 2, "NAME=VALUE"),
     ],

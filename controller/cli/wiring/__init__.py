@@ -7,6 +7,7 @@ a command connects.
 
 from __future__ import annotations
 
+import difflib
 import getpass
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from controller import __version__
+from controller.cli.stops import Code, Stop
 from controller.cloud.target import Resolved, resolve_endpoint, resolve_project, resolve_region
 from controller.engine.observation import ServiceName
 from controller.reconciler import Ports
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from controller.plan.model import Plan
     from controller.ports import MetricSource
     from controller.sandbox import Sandbox
+    from controller.sandbox.scenario import Scenario
 
 __all__ = [
     "Connection",
@@ -33,6 +36,7 @@ __all__ = [
     "rehearse",
     "resolve_project",
     "resolve_region",
+    "scenario_named",
     "scenarios",
 ]
 
@@ -75,6 +79,18 @@ def scenarios() -> list[str]:
     return names()
 
 
+def scenario_named(scenario: str) -> Scenario:
+    """Return a packaged scenario, or a file's; raises Stop (2) where it cannot be used."""
+    from controller.sandbox.scenario import ScenarioError, load
+
+    try:
+        return load(scenario)
+    except ScenarioError as error:
+        near = difflib.get_close_matches(scenario, scenarios(), n=2, cutoff=0.5)
+        mend = f"did you mean {' or '.join(near)}?" if near and scenario not in near else ""
+        raise Stop(str(error), mend, Code.USAGE) from error
+
+
 def connect(name: ServiceName, env: Mapping[str, str]) -> Connection:
     """Connect to Google Cloud, or to the endpoints that the environment names.
 
@@ -113,17 +129,12 @@ def rehearse(
 ) -> Connection:
     """Make a world of a scenario in this process and connect to it.
 
-    Raises Refused where there is no such scenario or it cannot be used.
+    Raises Stop (2) where there is no such scenario or it cannot be used.
     """
     from controller.cli.wiring.setting import setting_of
-    from controller.ports import Refused
     from controller.sandbox import build
-    from controller.sandbox.scenario import ScenarioError, load
 
-    try:
-        loaded = load(scenario)
-    except ScenarioError as error:
-        raise Refused(str(error)) from error
+    loaded = scenario_named(scenario)
     sandbox = build(loaded, setting_of(name, plan))
     world = sandbox.world
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from controller.cli.wiring import scenario_named
 from controller.cli.wiring.setting import setting_of
 from controller.cloud.clock import SystemClock
 from controller.engine.observation import ServiceName
 from controller.plan.model import Plan
 from controller.ports import Refused
-from controller.sandbox.scenario import ScenarioError, load, names
+from controller.sandbox.scenario import load, names
 from controller.sandbox.serve import Served, serve
 from controller.sandbox.setting import Setting
 
@@ -19,17 +20,14 @@ def served(
 ) -> Served:
     """Serve a world until it is closed; name None: the sandbox's own names.
 
-    speed: seconds of the world in each real one. Raises Refused for a scenario that cannot be used
-    and for a port that is taken.
+    speed: seconds of the world in each real one. Raises Stop (2) for a scenario that cannot be
+    used, and Refused for a port that is taken.
     """
+    loaded = scenario_named(scenario)
     clock = SystemClock()
     setting = Setting() if name is None else setting_of(name, plan)
     try:
-        return serve(
-            load(scenario), setting, real=lambda: clock.now().timestamp(), port=port, speed=speed
-        )
-    except ScenarioError as error:
-        raise Refused(str(error)) from error
+        return serve(loaded, setting, real=lambda: clock.now().timestamp(), port=port, speed=speed)
     except OSError as error:
         raise Refused(f"port {port}: {error.strerror}", "--port 0 picks a free one") from error
 
