@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 Function = Callable[..., Any]
 
@@ -30,12 +31,28 @@ class Duration(click.ParamType[timedelta]):
             self.fail(str(error), param, ctx)
 
 
+def files(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete an argument with files, as the shell would by itself."""
+    del ctx, param
+    return [CompletionItem(incomplete, type="file")]
+
+
+def scenarios_and_files(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Complete --scenario with the packaged ones, then with files."""
+    from controller.cli.wiring import scenarios
+
+    known = [CompletionItem(name) for name in scenarios() if name.startswith(incomplete)]
+    return known or files(ctx, param, incomplete)
+
+
 def target(command: Function) -> Function:
     """Add TARGET (a plan or a service), --region and --project."""
     for decorate in (
         click.option("--region", metavar="R", help="The service's region."),
         click.option("--project", metavar="P", help="The service's project."),
-        click.argument("target", metavar="PLAN|SERVICE"),
+        click.argument("target", metavar="PLAN|SERVICE", shell_complete=files),
     ):
         command = decorate(command)
     return command
@@ -67,7 +84,10 @@ def sandbox(command: Function) -> Function:
     """Add --sandbox and --scenario, which implies it."""
     for decorate in (
         click.option(
-            "--scenario", metavar="NAME|FILE", help="What happens in the sandbox (implies it)."
+            "--scenario",
+            metavar="NAME|FILE",
+            shell_complete=scenarios_and_files,
+            help="What happens in the sandbox (implies it).",
         ),
         click.option(
             "--sandbox", is_flag=True, help="Rehearse in a world of its own, in seconds: no cloud."

@@ -26,11 +26,14 @@ def cli() -> None:
     """
 
 
-@cli.command(name="serve")
+@cli.command(name="serve", short_help="Serve a world on one loopback port.")
 @click.option("--port", type=click.IntRange(0, 65_535), default=8085, show_default=True,
               help="0 picks a free one.")  # fmt: skip
-@click.option("--scenario", default="healthy", metavar="NAME|FILE", show_default=True)
-@click.option("--plan", metavar="PLAN", help="Make the world of this plan.")
+@click.option("--scenario", default="healthy", metavar="NAME|FILE", show_default=True,
+              shell_complete=options.scenarios_and_files)  # fmt: skip
+@click.option(
+    "--plan", metavar="PLAN", shell_complete=options.files, help="Make the world of this plan."
+)
 @click.option("--speed", type=click.FloatRange(min=0), default=1.0, show_default=True,
               help="Seconds of the world in each real one; 0: only POST /sandbox/clock moves it.",
               )  # fmt: skip
@@ -56,7 +59,7 @@ def serve(
     import signal
     import threading
 
-    from controller.cli.target import SANDBOX_PROJECT, find
+    from controller.cli.target import SANDBOX_PROJECT, SANDBOX_REGION, find
     from controller.cli.wiring.serving import served
 
     place = (
@@ -69,15 +72,17 @@ def serve(
     for one in (signal.SIGINT, signal.SIGTERM):
         signal.signal(one, lambda _number, _frame: stopped.set())
     with served(scenario, name, read, port=port, speed=speed) as world:
-        _tell(world.address, world.port, name.project if name else SANDBOX_PROJECT, output)
+        project, region = (name.project, name.region) if name else (SANDBOX_PROJECT, SANDBOX_REGION)
+        around = {"CLOUDSDK_CORE_PROJECT": project, "CLOUDSDK_RUN_REGION": region}
+        _tell(world.address, world.port, around, output)
         stopped.wait()
 
 
-def _tell(address: str, port: int, project: str, output: str) -> None:
+def _tell(address: str, port: int, around: dict[str, str], output: str) -> None:
     """Write the one line that says the world is ready."""
     import json
 
-    environment = {**dict.fromkeys(VARIABLES, address), "CLOUDSDK_CORE_PROJECT": project}
+    environment = {**dict.fromkeys(VARIABLES, address), **around}
     if output == "json":
         ready = {"event": "listening", "port": port, "address": address, "env": environment}
         click.echo(json.dumps({"version": 1, **ready}))

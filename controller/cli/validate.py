@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @click.command(name="validate")
-@click.argument("plans", metavar="PLAN...", nargs=-1, required=True)
+@click.argument("plans", metavar="PLAN...", nargs=-1, required=True, shell_complete=options.files)
 @options.variables
 @options.output
 def cli(plans: tuple[str, ...], variables: dict[str, str], output: str) -> None:

@@ -61,3 +61,24 @@ def test_what_needs_no_cloud_imports_no_library_of_it(arguments: list[str]) -> N
 def test_every_command_is_a_click_command() -> None:
     context = click.Context(cli)
     assert all(isinstance(cli.get_command(context, name), click.Command) for name in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("rollout rollb", "plain,rollback"),
+        ("rollout apply --scen", "plain,--scenario"),
+        ("rollout apply --scenario no-a", "plain,no-approval"),
+        ("rollout apply rollout_", "file,rollout_"),
+        ("rollout validate rollout_", "file,rollout_"),
+        ("rollout sandbox serve --plan rollout_", "file,rollout_"),
+    ],
+)
+def test_a_shell_completes_commands_options_scenarios_and_files(words: str, offered: str) -> None:
+    around = {
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split()) - 1),
+        "_ROLLOUT_COMPLETE": "bash_complete",
+    }
+    result = CliRunner().invoke(cli, [], env=around, prog_name="rollout")
+    assert result.stdout.splitlines() == [offered]

@@ -58,8 +58,13 @@ def service(record: Record | None, split: dict[str, int] | None = None) -> Servi
     )
 
 
-def told(record: Record | None, after: timedelta, split: dict[str, int] | None = None) -> str:
-    return "\n".join(lines(standing(service(record, split), AT + after, "ion-api")))
+def told(
+    record: Record | None,
+    after: timedelta,
+    split: dict[str, int] | None = None,
+    target: str = "ion-api --region us-central1 --project demo",
+) -> str:
+    return "\n".join(lines(standing(service(record, split), AT + after, target)))
 
 
 def test_a_running_rollout_tells_its_stage_and_the_hold_that_is_left() -> None:
@@ -75,6 +80,7 @@ def test_a_record_nobody_wrote_for_hours_is_unwatched() -> None:
     text = told(RUNNING, timedelta(hours=9))
     assert "UNWATCHED" in text
     assert "next: rollout apply PLAN" in text
+    assert "next: rollout apply a.yaml" in told(RUNNING, timedelta(hours=9), target="a.yaml")
 
 
 def test_an_ask_tells_its_reason_and_how_to_answer() -> None:

@@ -79,14 +79,17 @@ class LiveView:
 def drawing(tick: Tick) -> RenderableType:
     """Return a tick as it is drawn: stages, split, gates, and when the next look is."""
     decision = tick.decision
-    parts: list[RenderableType] = [Text()]
-    if tick.plan is not None:
-        parts += [_stages(tick, tick.plan), Text(), _gates(tick, tick.plan)]
-    parts.append(Text(f"traffic  {split_text(_split(tick))}"))
     state = decision.state.value.replace("_", " ")
-    parts.append(Text(f"{state}: {decision.reason}", style="bold"))
     next_look = tick.at + decision.look_again
-    parts.append(Text(f"{text.stamp(tick.at)}   next look {next_look:%H:%M:%S}", style="dim"))
+    # What matters most comes first: a terminal that is too low cuts the end off.
+    parts: list[RenderableType] = [
+        Text(),
+        Text(f"{state}: {decision.reason}", style="bold"),
+        Text(f"traffic  {split_text(_split(tick))}"),
+        Text(f"{text.stamp(tick.at)}   next look {next_look:%H:%M:%S}", style="dim"),
+    ]
+    if tick.plan is not None:
+        parts += [_stages(tick, tick.plan), _gates(tick, tick.plan)]
     return Group(*parts)
 
 

@@ -66,11 +66,10 @@ def standing(service: ServiceState, now: datetime, target: str) -> Standing:
         text = f"the record on the service cannot be read: {error}"
         return Standing(service.name, now, split, unreadable=text, next=_back(target))
     if record is None:
-        again = ("rollout apply PLAN",)
-        return Standing(service.name, now, split, waits="there is no rollout", next=again)
+        return Standing(service.name, now, split, next=_apply(target))
     if record.uid != service.uid:
         text = "the service was deleted and made anew: the old record is ignored"
-        return Standing(service.name, now, split, waits=text, next=("rollout apply PLAN",))
+        return Standing(service.name, now, split, waits=text, next=_apply(target))
     over = record.phase is Phase.DONE
     taken = not over and service.asked != expected_split(record)
     state = State.TAKEN_OVER if taken else state_of(record)
@@ -130,12 +129,17 @@ def _waits(
             return ""
 
 
+def _apply(target: str) -> tuple[str, ...]:
+    """Return the command that begins or goes on; it needs a plan, which a service's name is not."""
+    return ("rollout apply PLAN" if " --project " in target else f"rollout apply {target}",)
+
+
 def _back(target: str) -> tuple[str, ...]:
     return (f"rollout rollback {target}",)
 
 
 def _next(record: Record, state: State, target: str, *, unwatched: bool) -> tuple[str, ...]:
-    go_on = ("rollout apply PLAN",) if unwatched else ()
+    go_on = _apply(target) if unwatched else ()
     match state:
         case State.DONE:
             promoted = record.outcome is not None and record.outcome.outcome == "promoted"
