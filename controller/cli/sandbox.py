@@ -50,7 +50,9 @@ def serve(
 ) -> None:
     """Serve a world on one loopback port, gRPC and HTTP/1.1, until Ctrl-C.
 
-    The first line says that it is ready: the address, and the environment to paste.
+    The first line says that it is ready: the address, and the environment to paste. To `apply` a
+    plan against it give the plan here as well: only then does the world answer its checks and have
+    its metrics.
 
     \b
     Example:
