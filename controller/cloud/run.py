@@ -190,6 +190,8 @@ def _check_unchanged(expected: ServiceState, now: ServiceState) -> None:
         raise Conflict(f"the traffic of {service} was changed by {_who(now)}")
     if now.record_text != expected.record_text:
         raise Conflict(f"the record in {service} was changed by {_who(now)}")
+    if now.generation != expected.generation:
+        raise Conflict(f"{service} was changed by {_who(now)} meanwhile")
 
 
 def _who(state: ServiceState) -> str:

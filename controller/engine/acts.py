@@ -29,26 +29,28 @@ def approve(
     """Answer what the rollout asks with yes. stage: 1-based, the one the approval is meant for."""
     if record.phase in (Phase.DONE, Phase.ROLLING_BACK):
         return _OVER
+    if service.asked != moves.expected_split(record):
+        return _moved(service)
     following = record.stage + 1
     if stage is not None and stage != following + 1:
         return Refusal(
             f"the rollout has moved on: stage {following + 1} is next, not {stage}",
             "look with `rollout status`, then approve again",
         )
-    if record.ask is None:
-        later = plan.stages[following].approval if following < len(plan.stages) else False
-        if not later:
-            return Refusal("the rollout asks for nothing", "`rollout status` shows where it is")
     asked = record.ask.kind if record.ask else AskKind.APPROVAL
     if asked is AskKind.NO_WAY_BACK:
         return Refusal("there is no way back", "`promote`, `cancel` or `rollback --to-revision`")
-    if asked is AskKind.NEW_REVISION:
-        go_on = replace(record, ask=None)
-        return moves.note(
-            go_on, service, now, reason or "goes on", moves.SOON, transition="approved", by=by
-        )
-    yes = replace(record, approved=(*record.approved, following))
     text = reason or (record.ask.reason if record.ask else f"stage {following + 1}")
+    if asked in (AskKind.NEW_REVISION, AskKind.MONITORING_OUT):
+        yes = replace(record, ask=None).resumed(now)
+    elif asked is not AskKind.APPROVAL:
+        yes = replace(record, waived=(*record.waived, following))
+    elif following >= len(plan.stages) or not plan.stages[following].approval:
+        return Refusal("the rollout asks for nothing", "`rollout status` shows where it is")
+    else:
+        yes = replace(record, approved=(*record.approved, following))
+    if following in record.approved + record.waived and yes.ask is not None:
+        return Refusal("it is approved already", "the next look of whoever watches goes on")
     return moves.note(yes, service, now, text, moves.SOON, transition="approved", by=by)
 
 
@@ -77,6 +79,8 @@ def pause(
     del plan
     if record.phase in (Phase.DONE, Phase.ROLLING_BACK):
         return _OVER
+    if service.asked != moves.expected_split(record):
+        return _moved(service)
     if record.paused is not None:
         return Refusal(f"{record.paused.by} paused it already", "`rollout resume` lets it go on")
     still = replace(record, paused=Act(by, now, reason), stopped=record.stopped or now)
@@ -88,14 +92,24 @@ def resume(
 ) -> Decision | Refusal:
     """Let a paused rollout go on, or take back the service from another hand."""
     del plan
-    if record.phase in (Phase.DONE, Phase.ROLLING_BACK):
-        return _OVER
     taken = service.asked != moves.expected_split(record)
+    if record.phase is Phase.DONE or (record.phase is Phase.ROLLING_BACK and not taken):
+        return _OVER
     if record.paused is None and not taken:
         return Refusal("the rollout is not paused", "`rollout status` shows what it waits for")
-    going = replace(record, paused=None, shift=Shift(now, record.weight) if taken else record.shift)
     split = moves.expected_split(record)
     text = reason or (f"put back to {split_text(split)}" if taken else "")
+    going = replace(record, paused=None).resumed(now)
+    if taken:  # the stage begins anew: what was measured of another split is no evidence of it
+        going = replace(
+            going,
+            shift=Shift(now, service.asked.get(record.candidate, 0)),
+            in_force=None,
+            uncounted=timedelta(0),
+            stopped=None,
+            gates={},
+            verdicts={},
+        )
     return moves.note(going, service, now, text, moves.SOON, transition="resumed", by=by)
 
 
@@ -130,7 +144,8 @@ def cancel_now(
 ) -> Decision | Refusal:
     """End the rollout; the traffic stays as it is."""
     del plan
-    if record.phase in (Phase.DONE, Phase.ROLLING_BACK):
+    taken = service.asked != moves.expected_split(record)
+    if record.phase is Phase.DONE or (record.phase is Phase.ROLLING_BACK and not taken):
         return _OVER
     text = f"cancelled by {by}: {reason}".rstrip(": ")
     return moves.cancel(record, service, now, text, by)
@@ -139,12 +154,14 @@ def cancel_now(
 def _not_movable(record: Record, service: ServiceState) -> Refusal | None:
     if record.phase in (Phase.DONE, Phase.ROLLING_BACK):
         return _OVER
-    if service.asked != moves.expected_split(record):
-        return Refusal(
-            f"somebody changed the traffic to {split_text(service.asked)}",
-            "`rollout resume` takes it back, `rollout rollback` puts all on stable",
-        )
-    return None
+    return _moved(service) if service.asked != moves.expected_split(record) else None
+
+
+def _moved(service: ServiceState) -> Refusal:
+    return Refusal(
+        f"somebody changed the traffic to {split_text(service.asked)}",
+        "`rollout resume` takes it back, `rollout rollback` puts all on stable",
+    )
 
 
 # Rolling back by hand -------------------------------------------------------------------------
@@ -234,7 +251,7 @@ def _to_split(
     """Ask for a split outright; a record, if there is one, ends as rolled back with it."""
     if record is not None:
         ended = moves.ended_by_hand(record, service, now)
-        last = replace(ended.record.outcomes[-1], reason=reason, by=by, before={})
+        last = replace(ended.record.outcomes[-1], reason=reason, by=by, before=dict(split))
         kept = replace(ended.record, outcomes=(*ended.record.outcomes[:-1], last))
         kept = kept.noting(now, "roll back", reason, by)
     else:

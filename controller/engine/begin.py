@@ -14,7 +14,7 @@ from controller.engine.observation import RevisionState, ServiceState
 from controller.engine.record import Phase, Record, Shift
 from controller.engine.split import TAG_NEW, own_tags, shares, split_text, tags_fit, targets_for
 from controller.plan.compact import differences, digest, from_json, to_json
-from controller.plan.model import Plan
+from controller.plan.model import Candidate, Plan
 
 ROLLED_BACK_BEFORE = 3  # the exit code for a candidate that was rolled back (DESIGN.md §6)
 
@@ -115,25 +115,34 @@ def _beside(
             f"a rollout of {record.candidate} is under way; {candidate.name} is wanted",
             "wait for it, or `apply --replace` rolls it back and starts this one",
         )
-    running = from_json(record.plan)
-    if digest(wish.plan) == record.digest:
+    running, wanted = from_json(record.plan), pinned(wish.plan, candidate.name)
+    if digest(wanted) == record.digest:
         return Attach(record, running)
-    changes = differences(running, wish.plan)
+    if service.asked != moves.expected_split(record):
+        return Attach(record, running)  # taken over: nothing is written, the tick says so
+    changes = differences(running, wanted)
     if not wish.replan:
         listed = "\n".join(f"  {line}" for line in changes)
         return Refusal(
             f"the plan changed since this rollout began:\n{listed}",
             "`apply --replan` takes the change for the stages not yet reached",
         )
-    reached = record.stage + 1
-    if wish.plan.stages[:reached] != running.stages[:reached]:
+    reached = range(record.stage + 1)
+    if wanted.stages[: len(reached)] != running.stages[: len(reached)] or any(
+        wanted.gates_at(n) != running.gates_at(n) for n in reached
+    ):
         return Refusal("the change touches a stage already reached", "only later stages can change")
-    replanned = replace(record, plan=to_json(wish.plan), digest=digest(wish.plan))
+    replanned = replace(record, plan=to_json(wanted), digest=digest(wanted))
     text = "; ".join(changes)
     decision = moves.note(
         replanned, service, now, text, moves.SOON, transition="replanned", by=wish.by
     )
-    return Attach(replanned, wish.plan, decision)
+    return Attach(replanned, wanted, decision)
+
+
+def pinned(plan: Plan, candidate: str) -> Plan:
+    """Return the plan with its candidate named: however it was named, it is the same plan."""
+    return replace(plan, candidate=Candidate(revision=candidate))
 
 
 def _earlier(
@@ -170,14 +179,15 @@ def _anew(
     fresh = Record(
         rollout=wish.rollout,
         uid=service.uid,
-        plan=to_json(wish.plan),
-        digest=digest(wish.plan),
+        plan=to_json(pinned(wish.plan, candidate.name)),
+        digest=digest(pinned(wish.plan, candidate.name)),
         candidate=candidate.name,
         stable=main,
         before=shares(before, candidate.name, 0),
         started=now,
         by=wish.by,
         shift=Shift(now, 0),
+        told=(service.latest_created,) if service.latest_created else (),
         outcomes=record.outcomes if record else (),
         seq=record.seq if record else 0,
     ).noting(now, "started", wish.reason or f"beside {split_text(before)}", wish.by)
@@ -226,10 +236,10 @@ def _cannot_start(
     if stable is None or stable.ready is False:
         why = stable.why if stable else "it does not exist"
         return Refusal(f"there is no way back: stable is not ready: {why}")
-    if before.get(candidate.name, 0) > plan.stages[0].weight:
-        share = before[candidate.name]
+    share = before.get(candidate.name, 0)
+    if share:
         return Refusal(
-            f"the candidate serves {share}% already, the plan begins with {plan.stages[0].weight}%",
+            f"the candidate serves {share}% already; the first write may not move traffic",
             "put it back first: `rollout rollback --to-revision` the stable one",
         )
     grave = [fact for fact in service.unusual if fact.startswith(("several regions", "Cloud Fun"))]

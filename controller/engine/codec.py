@@ -101,6 +101,7 @@ def _plain(r: Record) -> dict[str, Any]:
         "paused": r.paused and [r.paused.by, _time(r.paused.at), r.paused.reason],
         "ask": r.ask and [r.ask.kind.value, r.ask.reason, _time(r.ask.since)],
         "approved": list(r.approved),
+        "waived": list(r.waived),
         "extended": r.extended or None,
         "stepped_back": list(r.stepped_back),
         "told": list(r.told),
@@ -145,6 +146,7 @@ def _record(v: Mapping[str, Any]) -> Record:
         paused=_act(v["paused"]) if "paused" in v else None,
         ask=_ask(v["ask"]) if "ask" in v else None,
         approved=tuple(_whole(n) for n in v.get("approved", [])),
+        waived=tuple(_whole(n) for n in v.get("waived", [])),
         extended=bool(v.get("extended", False)),
         stepped_back=tuple(_whole(n) for n in v.get("stepped_back", [])),
         told=tuple(_text(n) for n in v.get("told", [])),
@@ -177,6 +179,8 @@ def _ask(v: Any) -> Ask:
 
 def _outcome(v: Any) -> Outcome:
     before = _split(v[5]) if v[5] else {}
+    if v[0] not in ("promoted", "rolled_back", "cancelled"):
+        raise ValueError(f"not an outcome: {v[0]!r}")
     return Outcome(_text(v[0]), _text(v[1]), _must_time(v[2]), _text(v[3]), _text(v[4]), before)
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from controller.engine import moves
+from controller.engine.asking import answered, ask_once
 from controller.engine.decision import Decision
 from controller.engine.events import Message
 from controller.engine.failing import failed_gates, named
@@ -20,9 +21,9 @@ from controller.engine.observation import (
     Seen,
     ServiceState,
 )
-from controller.engine.record import Ask, AskKind, Phase, Record, cut
+from controller.engine.record import AskKind, Phase, Record
 from controller.engine.split import split_text
-from controller.engine.staying import NO_ANSWER, before_first_shift, resumed, watching
+from controller.engine.staying import NO_ANSWER, before_first_shift, watching
 from controller.engine.watching import (
     interval,
     watch,
@@ -78,7 +79,9 @@ def _other_hand(
     plan: Plan, record: Record, observation: Observation, service: ServiceState, now: datetime
 ) -> Decision:
     asked = service.asked
-    on_stable = not asked.get(record.candidate, 0) and set(asked) <= set(record.before)
+    on_stable = (
+        bool(asked) and not asked.get(record.candidate, 0) and set(asked) <= set(record.before)
+    )
     if on_stable and record.weight:
         return moves.ended_by_hand(record, service, now)
     who = service.last_modifier or "somebody"
@@ -88,6 +91,7 @@ def _other_hand(
     )
     watched = watch(plan, record, observation) if record.in_force else None
     failed = failed_gates(plan, record, watched.verdicts) if watched else []
+    record = watched.record if watched else record
     decision = moves.taken_over(
         record, now, reason, interval(plan, record, now), watched.verdicts if watched else None
     )
@@ -138,16 +142,16 @@ def _without_way_back(
 ) -> Decision:
     look = interval(plan, record, now)
     if not way_back:
-        back = resumed(replace(record, ask=None), now)
+        back = replace(record, ask=None).resumed(now)
         text = f"stable {record.stable} is ready again"
         return moves.note(back, service, now, text, look, transition="way back")
     watched = watch(plan, record, observation) if record.in_force else None
     failed = failed_gates(plan, record, watched.verdicts) if watched else []
+    record = watched.record if watched else record
     shout = lost or (named(failed) if failed else "")
     events = (Message(now, "shout", f"{shout}; but {way_back}"),) if shout else ()
-    if record.ask and record.ask.kind is AskKind.NO_WAY_BACK:
-        return moves.wait(record, way_back, look, events=events)
-    return moves.ask(record, service, now, Ask(AskKind.NO_WAY_BACK, cut(way_back), now), look)
+    decision = ask_once(plan, record, service, now, AskKind.NO_WAY_BACK, way_back)
+    return replace(decision, events=(*events, *decision.events))
 
 
 # Shifting and rolling back --------------------------------------------------------------------
@@ -174,11 +178,22 @@ def _shifting(plan: Plan, record: Record, service: ServiceState, now: datetime) 
         return moves.in_force(record, service, now)
     assert record.shift is not None
     waited = now - record.shift.at
-    raised = record.weight > record.shift.weight_before
-    if raised and service.ready is False and not service.reconciling:
-        why = f"the shift to {record.weight}% failed: {service.ready_message}"
+    failed = service.ready is False and not service.reconciling
+    if not failed and waited <= SHIFT_MAX:
+        return moves.wait(record, f"{record.weight}% asked for, not yet in force", moves.POLL)
+    why = (
+        f"the shift to {record.weight}% failed: {service.ready_message}"
+        if failed
+        else f"the shift to {record.weight}% is not in force after {minutes_shown(waited)}"
+    )
+    if record.weight > record.shift.weight_before:
         return moves.shift_failed(plan, record, service, now, why)
-    if raised and waited > SHIFT_MAX:
-        why = f"the shift to {record.weight}% is not in force after {minutes_shown(waited)}"
-        return moves.shift_failed(plan, record, service, now, why)
-    return moves.wait(record, f"{record.weight}% asked for, not yet in force", moves.POLL)
+    decision = answered(plan, record, service, now, why)
+    if decision is not None:
+        return decision
+    if record.phase is Phase.STARTING and record.ask is None:
+        return moves.roll_back(record, service, now, why)
+    if waited > 2 * SHIFT_MAX and record.ask is None:
+        return moves.roll_back(record, service, now, why)
+    shout = Message(now, "shout", f"{why}; asked for again")
+    return moves.note(record, service, now, why, moves.SOON, events=(shout,))

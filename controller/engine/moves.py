@@ -84,6 +84,7 @@ def enter_stage(
         verdicts={},
         served=record.served + served_in_stage(plan, record),
         approved=tuple(n for n in record.approved if n <= stage) if back else record.approved,
+        waived=tuple(n for n in record.waived if n <= stage),
         stepped_back=(*record.stepped_back, record.stage) if back else record.stepped_back,
     ).noting(now, f"{'step back' if back else 'shift'} to {weight}%", reason)
     split = expected_split(moved)
@@ -101,7 +102,8 @@ def enter_stage(
 def in_force(record: Record, service: ServiceState, now: datetime) -> Decision:
     """Note that the split asked for is in force: hold and evidence start from here."""
     split = expected_split(record)
-    moved = replace(record, shift=None, in_force=now if record.stage >= 0 else None)
+    still = now if record.paused or record.ask else None
+    moved = replace(record, shift=None, in_force=now if record.stage >= 0 else None, stopped=still)
     moved = moved.noting(now, f"{record.weight}% in force", split_text(split))
     return Decision(
         Action.NOTE,
@@ -126,7 +128,7 @@ def shift_failed(
         stage=stage,
         weight=plan.stages[stage].weight if stage >= 0 else 0,
         shift=Shift(now, record.weight),
-        approved=tuple(n for n in record.approved if n < record.stage),
+        waived=tuple(n for n in record.waived if n < record.stage),
         ask=Ask(AskKind.SHIFT_FAILED, cut(why), now),
     ).noting(now, "shift failed", why)
     return Decision(
@@ -293,6 +295,7 @@ def note(
         _write(service, noted, new_tag=candidate_tagged),
         events,
         verdicts or {},
+        _only_a_person(noted),
     )
 
 
@@ -326,9 +329,6 @@ def wait(
     verdicts: Mapping[str, Verdict] | None = None,
 ) -> Decision:
     """Do nothing now."""
-    answered = record.stage + 1 in record.approved
-    asked = record.ask is not None and record.ask.kind.waits_for_ever and not answered
-    only = asked or record.paused is not None
     return Decision(
         Action.WAIT,
         reason,
@@ -338,5 +338,11 @@ def wait(
         None,
         events,
         verdicts or {},
-        only,
+        _only_a_person(record),
     )
+
+
+def _only_a_person(record: Record) -> bool:
+    answered = record.stage + 1 in record.approved
+    asked = record.ask is not None and record.ask.kind.waits_for_ever and not answered
+    return asked or record.paused is not None

@@ -140,7 +140,8 @@ class Record:
     stopped: datetime | None = None
     paused: Act | None = None
     ask: Ask | None = None
-    approved: tuple[int, ...] = ()
+    approved: tuple[int, ...] = ()  # stages (0-based) a person let the rollout enter
+    waived: tuple[int, ...] = ()  # stages it may enter although gates or checks are open
     extended: bool = False
     stepped_back: tuple[int, ...] = ()
     told: tuple[str, ...] = ()  # newer revisions a person was told of
@@ -160,6 +161,16 @@ class Record:
     def outcome(self) -> Outcome | None:
         """Return this rollout's own outcome once it is done."""
         return self.outcomes[-1] if self.phase is Phase.DONE and self.outcomes else None
+
+    def resumed(self, now: datetime) -> Record:
+        """Return the record with its hold running on: the time it stood still does not count.
+
+        While it is paused, or a person is asked, it goes on standing still.
+        """
+        if self.stopped is None or self.paused is not None or self.ask is not None:
+            return self
+        still = max(now - self.stopped, timedelta(0))
+        return replace(self, stopped=None, uncounted=self.uncounted + still)
 
     def noting(self, at: datetime, what: str, reason: str, by: str = "") -> Record:
         """Return the record with one more transition; old ones fall off the end."""

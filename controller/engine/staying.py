@@ -7,17 +7,17 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from controller.engine import moves
+from controller.engine.asking import answered, ask_once, kept, next_stage
 from controller.engine.decision import Decision
 from controller.engine.events import Event, Judged, Message, Observed
 from controller.engine.failing import failed_checks, on_failure, open_checks, to_ask
 from controller.engine.observation import Observation, ServiceState
 from controller.engine.preflight import share_surprise
-from controller.engine.record import Ask, AskKind, Record, cut
+from controller.engine.record import AskKind, Record
 from controller.engine.watching import (
     SETTLE,
     Watched,
     covered,
-    heartbeat,
     held,
     hold_of,
     interval,
@@ -49,23 +49,31 @@ def before_first_shift(
     plan: Plan, record: Record, observation: Observation, service: ServiceState, now: datetime
 ) -> Decision:
     """Judge the pre-checks: a failed one ends the rollout before it ever got traffic."""
-    if record.paused:
-        return moves.wait(record, f"paused by {record.paused.by}", NO_ANSWER)
     sent = [check for check in plan.checks if check.when is not CheckWhen.STAGES]
-    for on_fail, why in failed_checks(sent, observation):
-        if on_fail is OnFail.ASK and 0 not in record.approved:
-            return _ask_once(record, service, now, AskKind.GATE, why, NO_ANSWER)
-        if on_fail in (OnFail.ROLL_BACK, OnFail.STEP_BACK):
-            return moves.roll_back(record, service, now, why)
-    still_open = open_checks(sent, observation, failed_too=False)
-    if still_open and 0 not in record.approved:
-        why = "before the first shift: " + "; ".join(still_open)
-        if record.ask is not None or now - record.started < PRECHECK_MAX:
-            return _asking(plan, record, service, now, why) or moves.wait(record, why, NO_ANSWER)
-        return _ask_once(record, service, now, AskKind.UNDECIDED, why, NO_ANSWER)
+    failed = failed_checks(sent, observation)
+    back = [why for on, why in failed if on in (OnFail.ROLL_BACK, OnFail.STEP_BACK)]
+    if back:
+        return moves.roll_back(record, service, now, "; ".join(back))
+    if record.paused:
+        return kept(plan, record, service, now, f"paused by {record.paused.by}", NO_ANSWER)
+    to_answer = [why for on, why in failed if on is OnFail.ASK]
+    still_open = (*to_answer, *open_checks(sent, observation, failed_too=False))
+    why = "before the first shift: " + "; ".join(still_open)
+    if record.ask is not None and record.ask.kind is not AskKind.APPROVAL:
+        decision = answered(plan, record, service, now, record.ask.reason)
+        if decision is not None:
+            return decision
+        if still_open or record.ask.kind is AskKind.SHIFT_FAILED:
+            return kept(plan, record, service, now, record.ask.reason, NO_ANSWER)
+    if still_open and 0 not in record.waived:
+        if to_answer:
+            return ask_once(plan, record, service, now, AskKind.GATE, why)
+        if now - record.started < PRECHECK_MAX:
+            return moves.wait(record, why, NO_ANSWER)
+        return ask_once(plan, record, service, now, AskKind.UNDECIDED, why)
     names = ", ".join(check.name for check in sent)
     ready = f"checks passed: {names}" if sent else "no checks to send"
-    return _next_stage(plan, replace(record, ask=None), service, now, ready)
+    return next_stage(plan, record, service, now, ready)
 
 
 # Watching a stage -----------------------------------------------------------------------------
@@ -105,9 +113,8 @@ def _on_ask_or_hold(
     now: datetime,
 ) -> Decision:
     question = to_ask(plan, record, observation, watched.verdicts)
-    if question and record.ask is None and record.stage + 1 not in record.approved:
-        look = interval(plan, record, now)
-        return _ask_once(record, service, now, AskKind.GATE, question, look)
+    if question and record.ask is None and record.stage + 1 not in record.waived:
+        return ask_once(plan, record, service, now, AskKind.GATE, question)
     return _on_hold(plan, record, observation, service, watched, now)
 
 
@@ -121,7 +128,7 @@ def _on_hold(
 ) -> Decision:
     look = interval(plan, record, now)
     if record.paused:
-        return _kept(plan, record, service, now, f"paused by {record.paused.by}", look)
+        return kept(plan, record, service, now, f"paused by {record.paused.by}", look)
     blind = _blind(plan, record, service, watched, now)
     if blind is not None:
         return blind
@@ -131,24 +138,44 @@ def _on_hold(
     strange = _strange_share(plan, record, service, now, look)
     if strange is not None:
         return strange
-    waiting_for_data = record.ask is not None and record.ask.kind is AskKind.MONITORING_OUT
-    if (record.stopped and record.ask is None) or waiting_for_data:
-        text = "Monitoring answers again" if waiting_for_data else "the hold goes on"
-        back = resumed(replace(record, ask=None), now)
-        return moves.note(back, service, now, text, look, transition="hold goes on")
     if record.ask is not None:
-        answered = _asking(plan, record, service, now, record.ask.reason)
-        open_still = _open(plan, record, observation, watched.verdicts)
-        gone = record.ask.kind in (AskKind.UNDECIDED, AskKind.GATE) and not open_still
-        if answered is not None or not gone:
-            return answered or _kept(plan, record, service, now, record.ask.reason, look)
-        return _next_stage(plan, record, service, now, "the missing evidence came")
+        return _while_asking(plan, record, observation, service, watched, now)
+    if record.stopped is not None:
+        back = record.resumed(now)
+        return moves.note(back, service, now, "the hold goes on", look, transition="hold goes on")
     hold = hold_of(plan, record)
     left = hold - held(record, now)
     if left > timedelta(0):
         text = f"holding {record.weight}% for {minutes_shown(left)} more"
-        return _kept(plan, record, service, now, text, min(look, max(left, moves.POLL)))
+        return kept(plan, record, service, now, text, min(look, max(left, moves.POLL)))
     return _hold_is_over(plan, record, observation, service, watched, now)
+
+
+def _while_asking(
+    plan: Plan,
+    record: Record,
+    observation: Observation,
+    service: ServiceState,
+    watched: Watched,
+    now: datetime,
+) -> Decision:
+    """Wait for an answer; new evidence, or Monitoring's return, answers too."""
+    ask, look = record.ask, interval(plan, record, now)
+    assert ask is not None
+    still_open = _open(plan, record, observation, watched.verdicts)
+    if ask.kind is AskKind.APPROVAL and record.stage + 1 in record.approved:
+        if not still_open or record.stage + 1 in record.waived:
+            return next_stage(plan, record, service, now, f"approved: {ask.reason}")
+        text = f"approved, but meanwhile: {'; '.join(still_open)}"
+    elif ask.kind is AskKind.MONITORING_OUT:
+        text = "Monitoring answers again"
+    elif ask.kind in (AskKind.UNDECIDED, AskKind.GATE) and not still_open:
+        text = "the missing evidence came"
+    else:
+        decision = answered(plan, record, service, now, ask.reason)
+        return decision or kept(plan, record, service, now, ask.reason, look)
+    back = replace(record, ask=None).resumed(now)
+    return moves.note(back, service, now, text, look, transition="hold goes on")
 
 
 def _hold_is_over(
@@ -163,14 +190,14 @@ def _hold_is_over(
     look = interval(plan, record, now)
     hold = hold_of(plan, record)
     if not plan.stages[record.stage].hold:
-        return _next_stage(plan, record, service, now, "a stage without hold is not judged")
+        return next_stage(plan, record, service, now, "a stage without hold is not judged")
     over_at = record.in_force + SETTLE + record.uncounted + hold
     if not covered(plan, record, over_at):
         text = "the hold is over; its last minutes are not yet visible in Monitoring"
-        return _kept(plan, record, service, now, text, min(look, timedelta(minutes=1)))
+        return kept(plan, record, service, now, text, min(look, timedelta(minutes=1)))
     still_open = _open(plan, record, observation, watched.verdicts)
-    if not still_open or record.stage + 1 in record.approved:
-        return _next_stage(plan, record, service, now, _all_good(watched.verdicts))
+    if not still_open or record.stage + 1 in record.waived:
+        return next_stage(plan, record, service, now, _all_good(watched.verdicts))
     why = f"after {minutes_shown(hold)} at {record.weight}%: {'; '.join(still_open)}"
     if not record.extended:
         longer = replace(record, extended=True)
@@ -182,11 +209,11 @@ def _hold_is_over(
         )
     match plan.when.undecided.then:
         case Then.ASK:
-            return _ask_once(record, service, now, AskKind.UNDECIDED, why, look)
+            return ask_once(plan, record, service, now, AskKind.UNDECIDED, why)
         case Then.ROLL_BACK:
             return moves.roll_back(record, service, now, why, verdicts=watched.verdicts)
         case Then.ADVANCE:
-            return _next_stage(plan, record, service, now, why)
+            return next_stage(plan, record, service, now, why)
 
 
 def _open(
@@ -212,66 +239,7 @@ def _all_good(verdicts: Mapping[str, Verdict]) -> str:
     return "; ".join(f"{n} {v.reason}" for n, v in verdicts.items()) or "the hold is over"
 
 
-def _next_stage(
-    plan: Plan, record: Record, service: ServiceState, now: datetime, reason: str
-) -> Decision:
-    following = record.stage + 1
-    if following >= len(plan.stages):
-        return moves.promote(plan, record, service, now, reason)
-    if plan.stages[following].approval and following not in record.approved:
-        weight = plan.stages[following].weight
-        why = f"{weight}% needs an approval"
-        look = interval(plan, record, now)
-        return _ask_once(record, service, now, AskKind.APPROVAL, why, look)
-    return moves.enter_stage(plan, record, service, following, now, reason)
-
-
 # Waiting --------------------------------------------------------------------------------------
-
-
-def _kept(
-    plan: Plan, record: Record, service: ServiceState, now: datetime, reason: str, look: timedelta
-) -> Decision:
-    """Wait, but write the record when it has gone unwritten too long: that is the heartbeat."""
-    if record.at is None or now - record.at >= heartbeat(plan, record):
-        return moves.note(record, service, now, reason, look)
-    return moves.wait(record, reason, look)
-
-
-def resumed(record: Record, now: datetime) -> Record:
-    """Let the hold run on: the time it stood still does not count."""
-    if record.stopped is None:
-        return record
-    still = max(now - record.stopped, timedelta(0))
-    return replace(record, stopped=None, uncounted=record.uncounted + still)
-
-
-def _ask_once(
-    record: Record, service: ServiceState, now: datetime, kind: AskKind, why: str, look: timedelta
-) -> Decision:
-    if record.ask is not None and record.ask.kind is kind:
-        return moves.wait(record, record.ask.reason, look)
-    return moves.ask(record, service, now, Ask(kind, cut(why), now), look)
-
-
-def _asking(
-    plan: Plan, record: Record, service: ServiceState, now: datetime, why: str
-) -> Decision | None:
-    """Return what an answer, or nobody's answer, leads to; None while we go on waiting."""
-    ask = record.ask
-    if ask is None:
-        return None
-    if record.stage + 1 in record.approved and ask.kind is not AskKind.NEW_REVISION:
-        answered = resumed(replace(record, ask=None), now)
-        return _next_stage(plan, answered, service, now, f"approved: {ask.reason}")
-    rule = plan.when.nobody_answers
-    if ask.kind.waits_for_ever or now - ask.since < rule.after:
-        return None
-    silence = f"{why}; nobody answered for {minutes_shown(now - ask.since)}"
-    if rule.then is Then.ADVANCE:
-        answered = resumed(replace(record, ask=None), now)
-        return _next_stage(plan, answered, service, now, silence)
-    return moves.roll_back(record, service, now, silence)
 
 
 def _blind(
@@ -287,26 +255,24 @@ def _blind(
     assert record.in_force is not None
     seen_until = last_seen(plan, record)
     why = f"Monitoring does not answer: {watched.blind}"
-    rule = plan.when.monitoring_out
-    since = record.stopped or seen_until
     if record.ask is not None:
-        answered = _asking(plan, record, service, now, record.ask.reason)
-        return answered or _kept(plan, record, service, now, why, look)
-    if record.stopped is None and now - seen_until < BLIND_GRACE:
-        return _kept(plan, record, service, now, why, look)
-    stopped = replace(record, stopped=since)
-    if now - since >= rule.hold:
-        since_text = f"{why} (for {minutes_shown(now - since)})"
-        match rule.then:
-            case Then.ASK:
-                return _ask_once(stopped, service, now, AskKind.MONITORING_OUT, since_text, look)
-            case Then.ROLL_BACK:
-                return moves.roll_back(record, service, now, since_text)
-            case Then.ADVANCE:
-                return _next_stage(plan, resumed(stopped, now), service, now, since_text)
+        decision = answered(plan, record, service, now, record.ask.reason)
+        return decision or kept(plan, record, service, now, why, look)
     if record.stopped is None:
-        return moves.note(stopped, service, now, why, look, transition="hold stands still")
-    return _kept(plan, record, service, now, why, look)
+        if now - seen_until < BLIND_GRACE:
+            return kept(plan, record, service, now, why, look)
+        # What was not recorded as an outage may have been nobody looking: it begins now.
+        begun = replace(record, stopped=max(seen_until, now - BLIND_GRACE))
+        return moves.note(begun, service, now, why, look, transition="hold stands still")
+    rule = plan.when.monitoring_out
+    silent = now - record.stopped
+    if silent < rule.hold:
+        return kept(plan, record, service, now, why, look)
+    for_how_long = f"{why} (for {minutes_shown(silent)})"
+    if rule.then is Then.ROLL_BACK:
+        return moves.roll_back(record, service, now, for_how_long)
+    # Advancing without evidence is no answer (DESIGN.md §5, invariant 2): a person is asked.
+    return ask_once(plan, record, service, now, AskKind.MONITORING_OUT, for_how_long)
 
 
 def _strange_share(
@@ -345,7 +311,7 @@ def _newer_revision(
                 told, service, now, text, look, transition="new revision", events=(message,)
             )
         case NewRevision.ASK:
-            return _ask_once(told, service, now, AskKind.NEW_REVISION, text, look)
+            return ask_once(plan, told, service, now, AskKind.NEW_REVISION, text)
         case NewRevision.REPLACE:
             why = f"{newest} was deployed and replaces this candidate"
             return moves.roll_back(told, service, now, why)

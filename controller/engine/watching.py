@@ -283,13 +283,39 @@ def _histogram_without(value: Histogram, mine: list[OwnCount]) -> Histogram | No
             there = [index for index, count in counts.items() if count]
             if not there:
                 return None
-            wanted = value.bucket_of(own.latency_ms)
+            latency = own.latency_ms or value.mean  # 0: assumed, its latency is not known
+            wanted = value.bucket_of(latency)
             nearest = min(there, key=lambda index: (abs(index - wanted), index))
             counts[nearest] -= 1
-            total -= own.latency_ms
+            total -= latency
     left = {index: count for index, count in counts.items() if count}
     number = sum(left.values())
     return Histogram(value.buckets, left, max(total, 0.0) / number) if number else None
+
+
+def continued(plan: Plan, known: Record, written: Record, now: datetime) -> Record:
+    """Return another writer's record with what this process knows beyond it.
+
+    Minutes absorbed here stay absorbed where they are further; own requests of both are kept.
+    """
+    both = {(o.end, o.revision, o.code): o for o in written.own}
+    for own in known.own:
+        other = both.get((own.end, own.revision, own.code))
+        if other is None or other.count < own.count:
+            both[own.end, own.revision, own.code] = own
+    own_now = tuple(both.values())
+    same = (known.stage, known.in_force, known.digest) == (
+        written.stage,
+        written.in_force,
+        written.digest,
+    )
+    further = all(
+        name in known.gates and known.gates[name].watermark >= state.watermark
+        for name, state in written.gates.items()
+    )
+    if same and further:
+        return replace(written, gates=known.gates, verdicts=known.verdicts, own=own_now)
+    return assume_own(plan, replace(written, own=own_now), now)
 
 
 def assume_own(plan: Plan, record: Record, now: datetime) -> Record:

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import TypeGuard
 
 from controller.engine import begin as beginning
-from controller.engine.begin import Attach, Nothing, Wish
+from controller.engine.begin import Attach, Nothing, Wish, pinned
 from controller.engine.codec import Unreadable, decode, encode, must_fit
 from controller.engine.decide import decide, over, vanished
 from controller.engine.decision import Action, Decision, Refusal, State
@@ -28,7 +28,7 @@ from controller.engine.observation import (
 )
 from controller.engine.preflight import history_windows, preflight
 from controller.engine.record import Phase, Record, Transition, stamp
-from controller.engine.watching import assume_own
+from controller.engine.watching import assume_own, continued
 from controller.gates.evidence import Query, Readings
 from controller.plan.compact import digest, from_json
 from controller.plan.model import Plan
@@ -161,23 +161,32 @@ class Reconciler:
                 return None, ""
             return known, "the record vanished from the service (deleted, or written over)"
         try:
-            written = decode(service.record_text)
-            if written.phase is not Phase.DONE:
-                must_fit(_plan_of(written.plan), written)
+            written = _read(service.record_text)
         except ValueError as error:
             if known is None:
                 raise Unreadable(f"the record on the service cannot be read: {error}") from error
             return known, f"the record on the service cannot be read any more: {error}"
-        known = self._known_after(written)
+        return self._reconciled(self._known_after(written), written, now)
+
+    def _reconciled(
+        self, known: Record | None, written: Record, now: datetime
+    ) -> tuple[Record, str]:
+        """Bring what we know and what is written together; else say why they cannot be."""
         if known is None or known.rollout != written.rollout:
             if known is not None and known.phase is not Phase.DONE:
+                ended = _ended_unseen(known, written)
+                if ended is not None:
+                    self._memory = ended
+                    return ended, ""
                 return known, f"another rollout's record ({written.rollout}) replaced ours"
             return self._fresh(written, now), ""
         if written.seq < known.seq:
             return known, "the record went back to an older one (somebody wrote it back)"
         if written.nonce != known.nonce:  # another controller, or a person, wrote after us
-            self._memory = replace(written, own=known.own)
-        return self._memory, ""
+            done = written.phase is Phase.DONE
+            known = written if done else continued(_plan_of(written.plan), known, written, now)
+            self._memory = known
+        return known, ""
 
     def drained(self, record: Record, since: datetime, delay: timedelta) -> str:
         """Verify a roll back; see `Observer.drained`."""
@@ -190,8 +199,13 @@ class Reconciler:
 
     # Acting ------------------------------------------------------------------------------------
 
-    def _act(self, decision: Decision, service: ServiceState, now: datetime) -> str:
-        """Write what was decided and remember it; return why it could not be written, or ""."""
+    def _act(
+        self, decision: Decision, service: ServiceState, now: datetime, *, first: bool = False
+    ) -> str:
+        """Write what was decided and remember it; return why it could not be written, or "".
+
+        first: nothing of the rollout is written yet, so what is not worth another try is raised.
+        """
         if decision.write is None:
             self._memory = decision.record
             return ""
@@ -203,6 +217,8 @@ class Reconciler:
             self._unsure = (record, decision.events)
             return error.what
         except PortError as error:
+            if first and not isinstance(error, Conflict):
+                raise
             return error.what
         self._memory = record
         return ""
@@ -213,7 +229,6 @@ class Reconciler:
         """Begin the rollout, attach to it, or say why not. Raises PortError."""
         problem = ""
         started: Decision | None = None
-        self._observer = replace(self._observer, trusted=digest(wish.plan))
         for _ in range(CONFLICTS_MAX):
             now = self.ports.clock.now()
             service = self.ports.router.observe(self.name)
@@ -222,9 +237,9 @@ class Reconciler:
                 self._memory, self._unsure = begun.record, None  # the lost answer was a yes
                 return self._tick(started, Observation(Seen(service)), wish.plan, now)
             if isinstance(begun, Attach) and begun.decision is not None:
-                problem = self._act(begun.decision, service, now)
+                problem = self._act(begun.decision, service, now, first=True)
             elif isinstance(begun, Decision):
-                problem = self._act(begun, service, now)
+                problem = self._act(begun, service, now, first=True)
             else:
                 return begun
             if problem:
@@ -255,6 +270,7 @@ class Reconciler:
         others = [name for name in service.asked if name != chosen]
         main = max(sorted(others), key=lambda name: service.asked[name], default="")
         candidate = router.revision(self.name, chosen)
+        self._observer = replace(self._observer, trusted=digest(pinned(wish.plan, chosen)))
         stable = None
         if main:
             try:
@@ -298,6 +314,8 @@ class Reconciler:
         def on(record: Record | None, service: ServiceState, now: datetime) -> Decision | Refusal:
             if record is None:
                 return Refusal("there is no rollout on this service", "`rollout apply PLAN`")
+            if record.uid != service.uid:
+                return Refusal("the service was made anew; its old record counts no more")
             plan = _plan_of(record.plan)
             if record.phase is not Phase.DONE:
                 must_fit(plan, record)
@@ -334,7 +352,7 @@ class Reconciler:
             if isinstance(decision, Refusal):
                 return decision
             sent = replace(decision, record=stamp(decision.record, service.generation, now))
-            plan = _plan_of(record.plan) if record and record.digest else None
+            plan = _plan_if_readable(record)
             unsure = Tick(now, sent, Observation(Seen(service)), decision.events, plan)
             problem = self._write_confirmed(sent, service, now)
             if not problem:
@@ -367,3 +385,28 @@ def _is_ours(
     return (
         isinstance(begun, Attach) and unsure is not None and begun.record.nonce == unsure[0].nonce
     )
+
+
+def _read(text: str) -> Record:
+    """Decode a record that a tick can decide on; raises ValueError for any other."""
+    written = decode(text)
+    if written.phase is not Phase.DONE:
+        must_fit(_plan_of(written.plan), written)
+    return written
+
+
+def _ended_unseen(known: Record, written: Record) -> Record | None:
+    """Return our rollout as it ended, where it ended and another began between two looks."""
+    for outcome in written.outcomes:
+        if outcome.candidate == known.candidate and outcome.at >= known.started:
+            outcomes = (*known.outcomes, outcome)
+            return replace(known, phase=Phase.DONE, ask=None, paused=None, outcomes=outcomes)
+    return None
+
+
+def _plan_if_readable(record: Record | None) -> Plan | None:
+    """Return the record's plan; a roll back by hand needs none, and goes on without it."""
+    try:
+        return _plan_of(record.plan) if record is not None else None
+    except ValueError:
+        return None

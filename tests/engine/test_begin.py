@@ -6,11 +6,30 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from controller.engine.begin import Attach, Beginning, Nothing, Wish, begin, choose_candidate
+from controller.engine.begin import (
+    Attach,
+    Beginning,
+    Nothing,
+    Wish,
+    begin,
+    choose_candidate,
+    pinned,
+)
 from controller.engine.decision import Action, Decision, Refusal
 from controller.engine.observation import RevisionState, ServiceName, ServiceState, Target
 from controller.engine.record import Outcome, Phase, Record
-from controller.plan.model import Candidate, Check, Expect, Plan, Ref, Stage, Text
+from controller.plan.model import (
+    Candidate,
+    Check,
+    Expect,
+    Gate,
+    Limits,
+    Plan,
+    Ref,
+    ResponseRate,
+    Stage,
+    Text,
+)
 
 T0 = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 OLD, NEW = "api-1", "api-2"
@@ -93,13 +112,42 @@ def test_another_plan_is_refused_with_what_changed_unless_replanned() -> None:
     attached = begun(OTHER, record=started(), replan=True)
     assert isinstance(attached, Attach)
     assert attached.decision is not None
-    assert attached.plan == OTHER
+    assert attached.plan == pinned(OTHER, NEW)
+
+
+def test_the_same_candidate_named_another_way_is_the_same_plan() -> None:
+    by_name = replace(PLAN, candidate=Candidate(revision=NEW))
+    assert isinstance(begun(by_name, record=started()), Attach)
 
 
 def test_a_stage_already_reached_cannot_be_replanned() -> None:
     record = replace(started(), stage=0, weight=10, phase=Phase.RUNNING)
     first = replace(PLAN, stages=(Stage(20, HOLD), Stage(100, HOLD)))
-    refusal(begun(first, record=record, replan=True))
+    split = service(Target(OLD, 90), Target(NEW, 10))
+    refusal(begun(first, on=split, record=record, replan=True))
+
+
+def test_a_gate_of_a_stage_already_reached_cannot_be_loosened_by_a_replan() -> None:
+    rate = ResponseRate(("5xx",), counts_failures=True)
+    gate = Gate("errors", rate, Limits(maximum=0.01, roll_back=0.02), None)
+    first = begun(replace(PLAN, gates=(gate,)))
+    assert isinstance(first, Decision)
+    record = replace(first.record, stage=0, weight=10, phase=Phase.RUNNING)
+    loose = replace(PLAN, gates=(replace(gate, limits=Limits(maximum=0.5, roll_back=0.6)),))
+    split = service(Target(OLD, 90), Target(NEW, 10))
+    refusal(begun(loose, on=split, record=record, replan=True))
+
+
+def test_a_replan_writes_nothing_over_another_hands_traffic() -> None:
+    record = replace(started(), stage=0, weight=10, phase=Phase.RUNNING)
+    split = service(Target(OLD, 97), Target(NEW, 3))
+    attached = begun(OTHER, on=split, record=record, replan=True)
+    assert isinstance(attached, Attach)
+    assert attached.decision is None
+
+
+def test_a_candidate_that_serves_already_is_refused_because_the_first_write_moves_nothing() -> None:
+    refusal(begun(on=service(Target(OLD, 95), Target(NEW, 5))))
 
 
 def test_another_candidate_is_refused_or_replaces_the_first_by_rolling_it_back() -> None:

@@ -85,7 +85,16 @@ RECORDS = st.builds(
     verdicts=st.dictionaries(TEXT, TEXT, max_size=3),
     transitions=st.lists(st.builds(Transition, TIMES, TEXT, TEXT, TEXT), max_size=3).map(tuple),
     outcomes=st.lists(
-        st.builds(Outcome, TEXT, TEXT, TIMES, TEXT, TEXT, SPLITS | st.just({})), max_size=3
+        st.builds(
+            Outcome,
+            st.sampled_from(("promoted", "rolled_back", "cancelled")),
+            TEXT,
+            TIMES,
+            TEXT,
+            TEXT,
+            SPLITS | st.just({}),
+        ),
+        max_size=3,
     ).map(tuple),
     served=COUNTS,
     seq=COUNTS,
