@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from controller.cli.views import View
     from controller.cli.wiring import Connection
 
+REFUSED_MAX = 5  # writes in a row; --no-wait must end, a schedule runs it again
 DETACH_SECONDS = 5.0  # after a signal a call under way may take so long, then it is left
 EPOCH = datetime.fromtimestamp(0).astimezone()
 
@@ -48,6 +49,7 @@ class Run:
     last: Tick | None = None
     served: int = 0
     leaving: str = ""
+    refused: int = 0  # writes in a row that were refused or not answered
     asked: datetime | None = None
     is_finished: bool = False
 
@@ -124,12 +126,18 @@ def _begin(run: Run, reconciler: Reconciler, wish: Wish) -> Ending | None:
             return None
         case Tick():
             run.saw(begun)
-            if begun.decision.action is Action.ROLL_BACK:  # --replace: the running one goes first
-                _loop(run, reconciler, None)
-                return _begin(run, Reconciler(reconciler.ports, reconciler.name), wish)
-            if begun.decision.state is State.DONE:
-                return _begin(run, Reconciler(reconciler.ports, reconciler.name), wish)
+            if Action.ROLL_BACK is begun.decision.action or begun.decision.state is State.DONE:
+                return _replaced(run, reconciler, wish, begun)
             return None
+
+
+def _replaced(run: Run, reconciler: Reconciler, wish: Wish, begun: Tick) -> Ending | None:
+    """--replace: see the running one rolled back, then begin the new one, unless told to leave."""
+    if begun.decision.state is not State.DONE:
+        end = _loop(run, reconciler, None)
+        if end is None or end.code != Code.ROLLED_BACK:
+            return end
+    return _begin(run, Reconciler(reconciler.ports, reconciler.name), wish)
 
 
 def _loop(run: Run, reconciler: Reconciler, until: datetime | None) -> Ending | None:
@@ -157,6 +165,12 @@ def _end(run: Run, reconciler: Reconciler, tick: Tick, until: datetime | None) -
         if not run.no_wait and until is None:
             _verify(run, reconciler, tick)
         return done
+    run.refused = run.refused + 1 if tick.problem else 0
+    if run.no_wait and run.refused >= REFUSED_MAX:
+        raise Stop(
+            f"nothing could be written, {run.refused} times: {tick.problem}",
+            "the next run tries again; `rollout status` shows where it stands",
+        )
     if run.no_wait and not tick.problem:
         left = ending.of_open(tick, run.place, run.served, "one look, as asked")
         return Ending(left.finished, Code.DONE if left.code == Code.IN_PROGRESS else left.code)

@@ -252,8 +252,11 @@ def _to_split(
     if record is not None:
         ended = moves.ended_by_hand(record, service, now)
         last = replace(ended.record.outcomes[-1], reason=reason, by=by, before=dict(split))
-        kept = replace(ended.record, outcomes=(*ended.record.outcomes[:-1], last))
-        kept = kept.noting(now, "roll back", reason, by)
+        kept = replace(
+            ended.record,
+            outcomes=(*ended.record.outcomes[:-1], last),
+            transitions=ended.record.transitions[:-1],  # its own line, in another hand's name
+        ).noting(now, "roll back", reason, by)
     else:
         kept = Record(
             rollout="by-hand",

@@ -179,11 +179,16 @@ class Record:
 
 
 def cut(reason: str) -> str:
-    """Cut a reason to 120 bytes of UTF-8, never inside a character."""
+    """Cut a reason to 120 bytes of UTF-8: after a part of it ("; ") or a word, if there is one."""
     data = reason.encode()
     if len(data) <= REASON_BYTES_MAX:
         return reason
-    return data[: REASON_BYTES_MAX - 3].decode(errors="ignore") + "…"
+    room = data[: REASON_BYTES_MAX - 4].decode(errors="ignore")
+    for end in ("; ", " "):
+        kept, found, _ = room.rpartition(end)
+        if found and len(kept) > len(room) // 2:
+            return kept + " …"
+    return room + "…"
 
 
 def stamp(record: Record, generation: int, now: datetime) -> Record:

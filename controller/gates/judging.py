@@ -80,10 +80,11 @@ def _rule_of_three(share: float) -> int:
 def _judge_count(gate: Gate, side: Side) -> Verdict:
     wanted = needed_sample(gate, None)
     figures = Figures(float(side.total), None, side.total, wanted, 0, gate.limits.minimum)
-    text = f"{count_text(side.total)} of {count_text(wanted)} requests"
     if side.total >= wanted:
+        text = f"{count_text(side.total)}, at least {count_text(wanted)} wanted"
         return Pass(text, figures)
-    return Undecided(text, figures, Why.SAMPLE if side.total else Why.NO_DATA)
+    missing = f"{count_text(side.total)} of {count_text(wanted)} requests needed"
+    return Undecided(missing, figures, Why.SAMPLE if side.total else Why.NO_DATA)
 
 
 def _judge_limits(gate: Gate, tally: Tally, *, compared: bool) -> Verdict:
