@@ -149,3 +149,14 @@ def test_what_cannot_be_done_is_said_without_a_traceback(
 def test_an_error_ends_the_json_with_finished() -> None:
     result = apply("no-such.yaml", "--sandbox", "-o", "json")
     assert events(result)[-1]["outcome"] == "error"
+
+
+def test_a_missing_permission_is_named_with_its_role_before_anything_is_written(
+    tmp_path: Path,
+) -> None:
+    denied = tmp_path / "denied.yaml"
+    denied.write_text("about: may not write\ndenied: [run.services.update]\n", encoding="utf-8")
+    result = apply(PLAN, "--scenario", str(denied), "--no-wait")
+    assert result.exit_code == 1, result.output
+    assert "run.services.update" in result.stderr
+    assert "roles/run.developer" in result.stderr
