@@ -387,6 +387,7 @@ def _is_ours(
     )
 
 
+@lru_cache(maxsize=8)  # between two writes every tick reads the same text
 def _read(text: str) -> Record:
     """Decode a record that a tick can decide on; raises ValueError for any other."""
     written = decode(text)
