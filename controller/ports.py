@@ -144,3 +144,13 @@ class Clock(Protocol):
 
     def sleep(self, pause: timedelta) -> None:
         """Return after `pause`, or earlier when the process is asked to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Every door the reconciler may use."""
+
+    router: TrafficRouter
+    metrics: MetricSource
+    checker: Checker
+    clock: Clock

@@ -1,6 +1,6 @@
 """observe → decide → act: `observing` sees, `passes` decides by the engine and writes."""
 
-from controller.reconciler.observing import Ports
+from controller.ports import Ports
 from controller.reconciler.passes import RETRY, Reconciler, Tick
 
 __all__ = ["RETRY", "Ports", "Reconciler", "Tick"]

@@ -39,27 +39,14 @@ from controller.gates.evidence import CodeCounts, Query, Readings, Requests
 from controller.plan.compact import digest
 from controller.plan.model import Check, CustomMetric, Plan
 from controller.ports import (
-    Checker,
-    Clock,
-    MetricSource,
     Missing,
     PortError,
+    Ports,
     Request,
-    TrafficRouter,
 )
 
 TRIES = 3
 BETWEEN_TRIES = timedelta(seconds=5)
-
-
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """Every door the reconciler may use."""
-
-    router: TrafficRouter
-    metrics: MetricSource
-    checker: Checker
-    clock: Clock
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,9 +37,10 @@ from controller.ports import (
     Conflict,
     Missing,
     PortError,
+    Ports,
     Unavailable,
 )
-from controller.reconciler.observing import Observer, Ports
+from controller.reconciler.observing import Observer
 
 CONFLICTS_MAX = 5  # a person's act is tried again so often before it is given up
 RETRY = timedelta(seconds=5)

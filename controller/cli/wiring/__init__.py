@@ -18,7 +18,7 @@ from controller import __version__
 from controller.cli.stops import Code, Stop
 from controller.cloud.target import Resolved, resolve_endpoint, resolve_project, resolve_region
 from controller.engine.observation import ServiceName
-from controller.reconciler import Ports
+from controller.ports import Ports
 
 if TYPE_CHECKING:
     import requests
