@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="a shell's redirections")
-ROLLOUT = f"{sys.executable} -m controller"
+ROLLOUT = f"{shlex.quote(sys.executable)} -m controller"
 APPLY = f"{ROLLOUT} apply rollout_plans/quickstart.yaml --sandbox"
 ROLLED_BACK = f"{ROLLOUT} apply rollout_plans/quickstart.yaml --scenario errors"
 
