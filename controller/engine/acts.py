@@ -199,12 +199,17 @@ def roll_back_now(
             return moves.roll_back(record, service, now, text, by=by)
         return moves.roll_back(replace(record, paused=None), service, now, text, by=by)
     last = record.outcomes[-1] if record and record.outcomes else None
-    if record and last and last.outcome != "rolled_back" and last.before:
+    serves_again = last is not None and service.asked.get(last.candidate, 0) > 0
+    if record and last and last.before and (last.outcome != "rolled_back" or serves_again):
         if service.asked == dict(last.before):
             return Refusal(f"all traffic is on {split_text(last.before)} already", exit_code=0)
         return _to_split(record, service, now, last.before, text, by)
-    if last and last.outcome == "rolled_back":
-        return Refusal(f"rolled back already: traffic is {split_text(service.asked)}", exit_code=0)
+    if record and last and last.outcome == "rolled_back":
+        way_back = dict(last.before) or {record.stable: 100}
+        if service.asked == way_back:
+            done = f"rolled back already: traffic is {split_text(service.asked)}"
+            return Refusal(done, exit_code=0)
+        return _to_split(record, service, now, way_back, text, by)
     return _without_record(service, revisions, now, text, by)
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from controller.engine import acts
 from controller.engine.decision import Action, Decision, Refusal, State
 from controller.engine.observation import RevisionState, ServiceName, ServiceState, Target
-from controller.engine.record import Act, Ask, AskKind, Outcome, Phase, Record
+from controller.engine.record import Accumulated, Act, Ask, AskKind, Outcome, Phase, Record, Shift
 from controller.engine.split import shares
 from controller.plan.compact import digest, to_json
 from controller.plan.model import Candidate, Plan, Stage
@@ -234,3 +234,86 @@ class TestRollingBack:
 
     def test_a_record_of_a_service_that_was_made_anew_is_ignored(self) -> None:
         assert isinstance(self.back(running(uid="other"), {NEW: 100}), Refusal)
+
+    def test_after_a_roll_back_a_candidate_that_got_traffic_by_hand_is_put_back_again(self) -> None:
+        ended = Outcome("rolled_back", NEW, T0, "bad", "", {OLD: 100})
+        done = running(phase=Phase.DONE, weight=0, outcomes=(ended,))
+        for split in ({NEW: 100}, {OLD: 80, NEW: 20}):
+            assert self.split(done, split) == {OLD: 100}
+
+
+class TestOtherHands:
+    BY_HAND: ClassVar = {OLD: 80, NEW: 20}
+    BACK = running(phase=Phase.ROLLING_BACK, weight=0, shift=Shift(T0, 50))
+
+    @pytest.mark.parametrize("deed", [acts.pause, acts.approve])
+    @pytest.mark.parametrize("ask", [None, APPROVAL], ids=["running", "asking"])
+    def test_a_pause_or_an_approval_writes_nothing_over_their_traffic(
+        self, deed: Deed, ask: Ask | None
+    ) -> None:
+        assert "somebody changed" in refused(deed, running(ask=ask), self.BY_HAND).reason
+
+    def test_a_roll_back_they_interrupted_can_be_cancelled_and_keeps_their_traffic(self) -> None:
+        decision = do(acts.cancel_now, self.BACK, self.BY_HAND)
+        assert decision.record.phase is Phase.DONE
+        assert split_asked(decision) == self.BY_HAND
+
+    def test_a_roll_back_they_interrupted_can_be_resumed_and_goes_to_stable(self) -> None:
+        decision = do(acts.resume, self.BACK, self.BY_HAND)
+        assert decision.record.phase is Phase.ROLLING_BACK
+        assert decision.record.shift == Shift(NOW, 20)
+        assert split_asked(decision) == {OLD: 100}
+
+    def test_resume_after_them_begins_the_stages_evidence_and_hold_anew(self) -> None:
+        measured = running(
+            gates={"errors": Accumulated(NOW)},
+            verdicts={"errors": "pass"},
+            uncounted=HOLD,
+            stopped=NOW,
+        )
+        going = do(acts.resume, measured, self.BY_HAND).record
+        assert (going.gates, going.verdicts) == ({}, {})
+        assert (going.in_force, going.stopped, going.uncounted) == (None, None, timedelta(0))
+
+
+@pytest.mark.parametrize("act", [acts.approve, acts.pause, acts.advance])
+def test_no_act_but_resume_and_rollback_writes_over_another_hands_traffic(
+    act: Callable[..., Decision | Refusal],
+) -> None:
+    record = running(ask=APPROVAL)
+    theirs = service_of(record, {OLD: 97, NEW: 3})
+    assert isinstance(act(PLAN, record, theirs, NOW, "ada"), Refusal)
+
+
+def test_resume_after_another_hand_begins_the_stage_anew() -> None:
+    record = running(uncounted=timedelta(hours=10), stopped=T0)
+    going = acts.resume(PLAN, record, service_of(record, {OLD: 97, NEW: 3}), NOW, "ada")
+    assert isinstance(going, Decision)
+    assert going.record.shift is not None
+    assert going.record.in_force is None
+    assert going.record.uncounted == timedelta(0)
+    assert going.record.stopped is None
+    assert not going.record.gates
+
+
+@pytest.mark.parametrize("act", [acts.resume, acts.cancel_now])
+def test_a_roll_back_that_another_hand_stopped_can_be_resumed_or_cancelled(
+    act: Callable[..., Decision | Refusal],
+) -> None:
+    record = running(phase=Phase.ROLLING_BACK, weight=0)
+    assert isinstance(act(PLAN, record, service_of(record), NOW, "ada"), Refusal)
+    theirs = service_of(record, {OLD: 50, NEW: 50})
+    assert isinstance(act(PLAN, record, theirs, NOW, "ada"), Decision)
+
+
+def test_rollback_puts_back_what_was_given_traffic_by_hand_after_an_earlier_rollback() -> None:
+    ended = Outcome("rolled_back", NEW, T0, "errors", "", {OLD: 100})
+    record = running(phase=Phase.DONE, weight=0, outcomes=(ended,))
+    by_hand = service_of(record, {NEW: 100})
+    back = acts.roll_back_now(record, by_hand, (), NOW, "ada")
+    assert isinstance(back, Decision)
+    assert back.write is not None
+    assert {t.revision: t.percent for t in back.write.targets if t.percent} == {OLD: 100}
+    again = acts.roll_back_now(record, service_of(record, {OLD: 100}), (), NOW, "ada")
+    assert isinstance(again, Refusal)
+    assert again.exit_code == 0

@@ -597,3 +597,130 @@ def test_a_write_leaves_foreign_tags_where_they_were() -> None:
     assert decision.write is not None
     assert Target("api-0", 0, "preview") in decision.write.targets
     assert targets_for(tagged, {OLD: 100}, {})[-1] == Target("api-0", 0, "preview")
+
+
+ASKING_GATE = replace(PLAN, gates=(replace(ERRORS, on_fail=OnFail.ASK), SLOW))
+
+
+def asking(kind: AskKind, minutes: float, stage: int = 0, plan: Plan = PLAN, **more: Any) -> Record:
+    """A running rollout that asked at a minute, its hold standing still since."""
+    question = Ask(kind, "why", at(minutes))
+    return running(stage, plan, ask=question, stopped=at(minutes), **more)
+
+
+class TestAnswers:
+    def test_a_failed_gate_that_asks_lets_the_hold_go_on_when_it_recovers(self) -> None:
+        decision = look(asking(AskKind.GATE, 10, plan=ASKING_GATE), 15, plan=ASKING_GATE)
+        assert decision.action is Action.NOTE
+        assert decision.record.ask is None
+        assert decision.record.stage == 0
+        assert decision.record.uncounted == 5 * MINUTE
+
+    def test_a_yes_in_mid_hold_does_not_advance(self) -> None:
+        waived = asking(AskKind.GATE, 10, plan=ASKING_GATE, waived=(1,))
+        decision = look(waived, 12, plan=ASKING_GATE, failed=20)
+        assert decision.record.stage == 0
+        assert decision.record.ask is None
+
+    def test_a_yes_to_missing_evidence_at_the_holds_end_advances(self) -> None:
+        limits = Limits(maximum=0.001, roll_back=0.5)
+        between = replace(PLAN, gates=(replace(ERRORS, limits=limits),))
+        waived = asking(AskKind.UNDECIDED, 50, plan=between, waived=(1,))
+        decision = look(waived, 51, plan=between, failed=10)
+        assert decision.action is Action.SHIFT
+        assert decision.record.stage == 1
+
+    def test_an_early_approval_does_not_skip_an_open_gate(self) -> None:
+        between = replace(
+            PLAN, gates=(replace(ERRORS, limits=Limits(maximum=0.001, roll_back=0.5)),)
+        )
+        record = running(1, between, approved=(2,))
+        decision = look(record, 60, plan=between, failed=10)
+        assert decision.record.stage == 1
+        assert decision.record.extended
+
+    def test_an_approval_is_judged_once_more_before_it_is_acted_on(self) -> None:
+        between = replace(
+            PLAN, gates=(replace(ERRORS, limits=Limits(maximum=0.001, roll_back=0.5)),)
+        )
+        approved = asking(AskKind.APPROVAL, 50, 1, between, approved=(2,))
+        held_on = look(approved, 60, plan=between, failed=10)
+        assert held_on.record.stage == 1
+        assert held_on.record.ask is None
+        assert look(approved, 60, plan=between).record.stage == 2
+
+
+class TestOutageOfAFreshProcess:
+    def test_one_lost_answer_long_after_the_last_write_is_no_outage(self) -> None:
+        strict = replace(PLAN, stages=(Stage(10, timedelta(hours=72)), Stage(100, MINUTE)))
+        record = running(0, strict, at=at(1))
+        decision = look(record, 300, plan=strict, readings=silence(record, 300, strict))
+        assert decision.record.ask is None
+        assert decision.record.stopped == at(290)
+        later = look(decision.record, 400, plan=strict, readings=silence(record, 400, strict))
+        assert later.record.ask is None
+        at_last = look(decision.record, 411, plan=strict, readings=silence(record, 411, strict))
+        assert at_last.record.ask is not None
+        assert at_last.record.ask.kind is AskKind.MONITORING_OUT
+
+
+class TestBeforeTheFirstShift:
+    def test_a_failed_first_shift_is_not_tried_again_by_itself(self) -> None:
+        asked = starting(ask=Ask(AskKind.SHIFT_FAILED, "why", T0), stopped=T0)
+        assert look(asked, 5).action is not Action.SHIFT
+
+    def test_an_approval_of_the_first_stage_is_asked_once(self) -> None:
+        first = replace(PLAN, stages=(replace(PLAN.stages[0], approval=True), *PLAN.stages[1:]))
+        once = look(starting(first), 1, plan=first)
+        assert once.action is Action.ASK
+        again = look(once.record, 2, plan=first)
+        assert again.action is Action.WAIT
+        assert again.only_a_person
+        approved = look(replace(once.record, approved=(0,)), 3, plan=first)
+        assert approved.action is Action.SHIFT
+
+    def test_a_pre_check_that_asks_gets_nobodys_answer_in_the_end(self) -> None:
+        asks = replace(PLAN, checks=(replace(HEALTH, on_fail=OnFail.ASK),))
+        failed = {"health": Seen(CheckSeen(CheckOutcome.FAILED, "answered 500"))}
+        once = look(starting(asks), 1, plan=asks, checks=failed)
+        assert once.record.ask is not None
+        late = look(once.record, 25 * 60, plan=asks, checks=failed)
+        assert late.state is State.DONE
+        assert late.record.outcomes[-1].outcome == "rolled_back"
+
+
+class TestStuckShifts:
+    def test_a_first_write_that_never_comes_into_force_ends_the_rollout(self) -> None:
+        record = starting(shift=Shift(T0, 0))
+        stuck = Seen(service_of(record, reconciling=True))
+        assert look(record, 5, service=stuck).action is Action.WAIT
+        assert look(record, 16, service=stuck).state is State.DONE
+
+    def test_a_step_back_that_never_comes_is_asked_for_again_and_in_the_end_rolls_back(
+        self,
+    ) -> None:
+        record = running(0, in_force=None, shift=Shift(T0, 50), stepped_back=(1,))
+        stuck = Seen(service_of(record, reconciling=True))
+        again = look(record, 16, service=stuck)
+        assert any(isinstance(e, Message) and e.level == "shout" for e in again.events)
+        assert split_asked(again) == {OLD: 90, NEW: 10}
+        assert rolls_back(look(record, 31, service=stuck))
+
+
+def test_a_pause_stays_no_hold_when_stable_was_gone_meanwhile() -> None:
+    paused = asking(AskKind.NO_WAY_BACK, 5, paused=Act("ada", at(5)))
+    back = look(paused, 600)
+    assert back.record.ask is None
+    assert back.record.stopped == at(5)
+
+
+def test_an_empty_split_is_not_all_traffic_on_stable() -> None:
+    record = running()
+    nobody = Seen(service_of(record, {}, latest_ready=None))
+    assert look(record, 20, service=nobody).state is State.TAKEN_OVER
+
+
+def test_a_revision_older_than_the_rollout_is_not_told_as_new() -> None:
+    record = running(told=("api-3",))
+    decision = look(record, 20, service=Seen(service_of(record, latest_created="api-3")))
+    assert decision.action is not Action.NOTE or "api-3" not in decision.reason
