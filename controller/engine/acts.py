@@ -199,8 +199,7 @@ def roll_back_now(
             return moves.roll_back(record, service, now, text, by=by)
         return moves.roll_back(replace(record, paused=None), service, now, text, by=by)
     last = record.outcomes[-1] if record and record.outcomes else None
-    serves_again = last is not None and service.asked.get(last.candidate, 0) > 0
-    if record and last and last.before and (last.outcome != "rolled_back" or serves_again):
+    if record and last and last.outcome != "rolled_back" and last.before:
         if service.asked == dict(last.before):
             return Refusal(f"all traffic is on {split_text(last.before)} already", exit_code=0)
         return _to_split(record, service, now, last.before, text, by)

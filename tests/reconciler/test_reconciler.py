@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -33,6 +34,7 @@ from controller.plan.model import (
     Limits,
     Plan,
     Ref,
+    RequestCount,
     ResponseRate,
     Stage,
     Text,
@@ -44,6 +46,7 @@ from controller.sandbox import Sandbox, build
 from controller.sandbox.scenario import (
     Act,
     CallFault,
+    Load,
     Moment,
     RevisionTruth,
     Scenario,
@@ -511,3 +514,59 @@ def test_the_record_stays_small_and_what_is_read_does_not_grow() -> None:
     assert json.loads(world.router.observe(NAME).record_text or "")["v"] == 1
     # Two revisions and the minutes since the last look: no more in the last hours than at first.
     assert max(world.reads) <= 2 * 3
+
+
+IDLE = replace(
+    PLAN,
+    stages=(Stage(10, timedelta(hours=2)), Stage(100, SHORT)),
+    gates=(Gate("traffic", RequestCount(), Limits(minimum=5), None),),
+    checks=(HEALTH,),
+)
+
+
+def counted(found: Sequence[Tick]) -> int:
+    """Return how many of the candidate's requests were evidence; some minutes must have been."""
+    seen = [tick.decision.record.gates for tick in found]
+    gates = [each for each in seen if "traffic" in each]
+    assert len(gates) > 10
+    return max(gate["traffic"].tally.candidate.total for gate in gates)
+
+
+def test_own_requests_stay_no_evidence_when_a_person_pauses_and_resumes_in_between() -> None:
+    world = a_world(traffic=Load(rate_per_s=0.0))
+    watching, person = begun(world, IDLE), Reconciler(world.ports, NAME)
+    found = ticked(world, watching, 20)
+    deeds: tuple[Any, ...] = (acts.pause, acts.resume)
+    for deed in deeds:
+        done = person.act(partial(deed, by="ada"))
+        assert isinstance(done, Tick), done
+        found += ticked(world, watching, 10)
+    assert counted(found) == 0
+
+
+def test_own_requests_stay_no_evidence_when_another_controller_wrote_in_between() -> None:
+    world = a_world(traffic=Load(rate_per_s=0.0))
+    first, second = begun(world, IDLE), Reconciler(world.ports, NAME)
+    found = ticked(world, first, 20)
+    writes = len(world.writes)
+    found += ticked(world, second, 40)
+    assert len(world.writes) > writes
+    found += ticked(world, first, 20)
+    assert counted(found) == 0
+
+
+@pytest.mark.parametrize("plan", ["no plan", "[]", "{}", '{"service": 3}'])
+def test_a_roll_back_by_hand_works_although_the_records_plan_cannot_be_read(plan: str) -> None:
+    world = a_world()
+    ticked(world, begun(world), 10)
+    known = json.loads(world.router.observe(NAME).record_text or "")
+    details = {"key": "rollout/record", "value": json.dumps({**known, "plan": plan})}
+    world.sandbox.world.people.do(Act("set_annotation", details=details))
+    assert world.router.observe(NAME).asked != {STABLE: 100}
+
+    def roll_back(record: Record | None, service: ServiceState, now: datetime) -> Any:
+        return acts.roll_back_now(record, service, (), now, "ada")
+
+    done = Reconciler(world.ports, NAME).roll_back(roll_back)
+    assert isinstance(done, Tick), done
+    assert world.router.observe(NAME).asked == {STABLE: 100}
