@@ -49,12 +49,13 @@ class Change:
     """What a write sets: the whole traffic list and our record, and nothing else.
 
     record_text None removes the annotation. raises: it raises the candidate's weight or promotes,
-    and is therefore void 60 s after it was decided.
+    and is therefore void 60 s after it was decided. rollout: its id, named to the server.
     """
 
     targets: tuple[Target, ...]
     record_text: str | None
     raises: bool
+    rollout: str = ""
 
 
 class TrafficRouter(Protocol):

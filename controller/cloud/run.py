@@ -8,6 +8,7 @@ retried: ticks are the retries.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Any
@@ -105,7 +106,7 @@ class CloudRun:
         state, body = self._expected_now(expected)
         _check_unchanged(expected, state)
         self._check_not_void(change, decided_at)
-        self._call("PUT", name, v1.changed(body, change))
+        self._call("PUT", name, v1.changed(body, change), rollout=change.rollout)
         written, _ = self._read(name)
         ours = written.record_text == change.record_text
         if not ours or v1.split_of(written.targets) != v1.split_of(change.targets):
@@ -136,13 +137,18 @@ class CloudRun:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise Unavailable(f"the answer for {name.service} was not a service") from error
 
-    def _call(self, method: str, name: ServiceName, body: v1.Json | None = None) -> v1.Json:
+    def _call(
+        self, method: str, name: ServiceName, body: v1.Json | None = None, *, rollout: str = ""
+    ) -> v1.Json:
+        # A record is untrusted: only a plain id may go into a header.
+        named = f" ({rollout})" if re.fullmatch(r"[A-Za-z0-9-]{1,64}", rollout) else ""
+        agent = self._headers["User-Agent"] + named
         with translating():
             answer = self._session.request(
                 method,
                 self._base_url(name.region).rstrip("/") + v1.path_of(name),
                 json=body,
-                headers=self._headers,
+                headers={**self._headers, "User-Agent": agent},
                 timeout=READ_SECONDS if body is None else WRITE_SECONDS,
                 allow_redirects=False,
             )

@@ -211,7 +211,9 @@ class Reconciler:
             self._memory = decision.record
             return ""
         record = stamp(decision.record, service.generation, now)
-        change = Change(decision.write.targets, encode(record), decision.write.raises)
+        change = Change(
+            decision.write.targets, encode(record), decision.write.raises, record.rollout
+        )
         try:
             self.ports.router.write(service, change, now)
         except Unavailable as error:
@@ -365,7 +367,9 @@ class Reconciler:
         """Write a decision whose record is stamped; return why it is not confirmed, or ""."""
         assert decision.write is not None
         text = encode(decision.record)
-        change = Change(decision.write.targets, text, decision.write.raises)
+        change = Change(
+            decision.write.targets, text, decision.write.raises, decision.record.rollout
+        )
         try:
             self.ports.router.write(service, change, now)
         except (Conflict, Unavailable) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -290,3 +291,19 @@ def test_session_affinity_is_unusual() -> None:
     run = run_in(sandbox)
     for state in (run.observe(NAME), run.fresh(NAME)):
         assert "session affinity is on" in state.unusual[0]
+
+
+def test_a_write_names_the_rollout_to_the_server_and_never_what_is_no_id() -> None:
+    sandbox = a_world()
+    run = run_in(sandbox)
+    agents: list[str] = []
+
+    def heard(answer: requests.Response, **_: Any) -> None:
+        if answer.request.method == "PUT":
+            agents.append(str(answer.request.headers["User-Agent"]))
+
+    run._session.hooks["response"].append(heard)
+    write(run, sandbox, run.observe(NAME), replace(UP, rollout="20260105-090000-4982"))
+    again = replace(UP, record_text="{}", rollout="x\r\nHost: elsewhere")
+    write(run, sandbox, run.observe(NAME), again)
+    assert agents == ["rollout (20260105-090000-4982)", "rollout"]
