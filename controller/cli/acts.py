@@ -141,11 +141,9 @@ def _run(
         raise Stop(f"{word} asks first, and there is no terminal", mend, Code.USAGE)
     if asked:
         click.confirm(asked, abort=True, err=True)
-    reconciler = Reconciler(connection.ports, connection.name)
-    person = connection.person()
-    done = deeds.perform(
-        reconciler, word, person, given["reason"], stage=stage, to_revision=to_revision
-    )
+    ports, name = connection.ports, connection.name
+    by, reason = connection.person(), given["reason"]
+    done = deeds.perform(ports, name, word, by, reason, stage=stage, to_revision=to_revision)
     if isinstance(done, Refusal):
         if done.exit_code:
             raise Stop(done.reason, done.mend, done.exit_code)
@@ -153,7 +151,7 @@ def _run(
         return
     if word in {"rollback", "reject"}:
         told = _told(word, done)
-        done, took = _verified(reconciler, done)
+        done, took = _verified(Reconciler(ports, name), done)
         _say(f"{told}; in force after {took}", found, given["output"], done)
         return
     _say(_told(word, done), found, given["output"], done)

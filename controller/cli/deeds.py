@@ -1,6 +1,6 @@
 """What a person does, by its word: the same for the commands and for a scenario's people.
 
-Here: which act of the engine a word means, run through a reconciler. Not here: asking on a
+Here: which act of the engine a word means. Not here: asking on a
 terminal (`acts`).
 """
 
@@ -12,11 +12,11 @@ from datetime import datetime
 
 from controller.engine import acts
 from controller.engine.decision import Decision, Refusal
-from controller.engine.observation import ServiceState
+from controller.engine.observation import ServiceName, ServiceState
 from controller.engine.record import Record
 from controller.plan.model import Plan
-from controller.ports import PortError
-from controller.reconciler import Reconciler, Tick
+from controller.ports import PortError, Ports
+from controller.reconciler import Tick, people
 
 _PLAIN: Mapping[str, Callable[..., Decision | Refusal]] = {
     "pause": acts.pause,
@@ -32,7 +32,8 @@ _STAGED: Mapping[str, Callable[..., Decision | Refusal]] = {
 
 
 def perform(
-    reconciler: Reconciler,
+    ports: Ports,
+    name: ServiceName,
     word: str,
     by: str,
     reason: str,
@@ -45,8 +46,8 @@ def perform(
     stage: 1-based; for approve and reject the one that is meant, for rollback the one to go to.
     """
     if word == "rollback":
-        return _roll_back(reconciler, by, reason, stage, to_revision)
-    return reconciler.act(_deed(word, by, reason, stage))
+        return _roll_back(ports, name, by, reason, stage, to_revision)
+    return people.act(ports, name, _deed(word, by, reason, stage))
 
 
 def _deed(
@@ -63,16 +64,21 @@ def _deed(
 
 
 def _roll_back(
-    reconciler: Reconciler, by: str, reason: str, to_stage: int | None, to_revision: str | None
+    ports: Ports,
+    name: ServiceName,
+    by: str,
+    reason: str,
+    to_stage: int | None,
+    to_revision: str | None,
 ) -> Tick | Refusal:
-    missing = _missing(reconciler, to_revision) if to_revision is not None else None
+    missing = _missing(ports, name, to_revision) if to_revision is not None else None
     if missing is not None:
         return missing
 
     def deed(record: Record | None, service: ServiceState, now: datetime) -> Decision | Refusal:
         plan = plan_of(record) if to_stage is not None else None
         # Only where no record tells the way back is the list of revisions worth a call.
-        revisions = () if record is not None else reconciler.ports.router.revisions(reconciler.name)
+        revisions = () if record is not None else ports.router.revisions(name)
         return acts.roll_back_now(
             record,
             service,
@@ -85,13 +91,13 @@ def _roll_back(
             plan=plan,
         )
 
-    return reconciler.roll_back(deed)
+    return people.roll_back(ports, name, deed)
 
 
-def _missing(reconciler: Reconciler, revision: str) -> Refusal | None:
+def _missing(ports: Ports, name: ServiceName, revision: str) -> Refusal | None:
     """Refuse a revision that is mistyped: Cloud Run takes any name, and then serves nothing new."""
     try:
-        known = [one.name for one in reconciler.ports.router.revisions(reconciler.name)]
+        known = [one.name for one in ports.router.revisions(name)]
     except PortError:
         return None  # the way back must not hang on a list
     if revision in known:

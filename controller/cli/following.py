@@ -222,9 +222,8 @@ def _introduce_people(run: Run, connection: Connection) -> None:
 
     def say(word: str, details: Mapping[str, str]) -> None:
         person, reason = details.get("person", "somebody"), details.get("reason", "")
-        reconciler = Reconciler(connection.ports, connection.name)
         try:
-            done = deeds.perform(reconciler, word, person, reason)
+            done = deeds.perform(connection.ports, connection.name, word, person, reason)
         except PortError as error:
             run.message("warning", f"{person}: {word} did not work: {error.what}")
             return

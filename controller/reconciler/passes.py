@@ -6,7 +6,7 @@ since the last write) it keeps only as long as the service's record is the one i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -42,7 +42,7 @@ from controller.ports import (
 )
 from controller.reconciler.observing import Observer
 
-CONFLICTS_MAX = 5  # a person's act is tried again so often before it is given up
+CONFLICTS_MAX = 5  # a beginning is tried again so often before it is given up
 RETRY = timedelta(seconds=5)
 
 
@@ -59,7 +59,8 @@ class Tick:
 
 
 @lru_cache(maxsize=8)
-def _plan_of(text: str) -> Plan:
+def plan_of(text: str) -> Plan:
+    """Return the plan of a record's text; raises ValueError where it cannot be read."""
     return from_json(text)
 
 
@@ -96,7 +97,7 @@ class Reconciler:
             return None
         if record.phase is Phase.DONE:
             return self._tick(over(record), Observation(Seen(service)), None, now)
-        plan = _plan_of(record.plan)
+        plan = plan_of(record.plan)
         if lost:
             decision = vanished(record, now, lost)
             return self._tick(decision, Observation(Seen(service)), plan, now)
@@ -122,7 +123,7 @@ class Reconciler:
 
     def _unseen(self, service: NotSeen | Gone, now: datetime) -> Tick:
         assert self._memory is not None
-        plan = _plan_of(self._memory.plan)
+        plan = plan_of(self._memory.plan)
         observation = Observation(service)
         return self._tick(decide(plan, self._memory, observation, now), observation, plan, now)
 
@@ -185,7 +186,7 @@ class Reconciler:
             return known, "the record went back to an older one (somebody wrote it back)"
         if written.nonce != known.nonce:  # another controller, or a person, wrote after us
             done = written.phase is Phase.DONE
-            known = written if done else continued(_plan_of(written.plan), known, written, now)
+            known = written if done else continued(plan_of(written.plan), known, written, now)
             self._memory = known
         return known, ""
 
@@ -195,7 +196,7 @@ class Reconciler:
 
     def _fresh(self, written: Record, now: datetime) -> Record:
         done = written.phase is Phase.DONE
-        self._memory = written if done else assume_own(_plan_of(written.plan), written, now)
+        self._memory = written if done else assume_own(plan_of(written.plan), written, now)
         return self._memory
 
     # Acting ------------------------------------------------------------------------------------
@@ -226,7 +227,7 @@ class Reconciler:
         self._memory = record
         return ""
 
-    # Beginning and the acts of people ------------------------------------------------------------
+    # Beginning ---------------------------------------------------------------------------------
 
     def begin(self, wish: Wish) -> Tick | Attach | Nothing | Refusal:
         """Begin the rollout, attach to it, or say why not. Raises PortError."""
@@ -263,7 +264,7 @@ class Reconciler:
         return self._begin_on(wish, service, self.ports.clock.now()), service
 
     def _begin_on(self, wish: Wish, service: ServiceState, now: datetime) -> beginning.Beginning:
-        record = self._decoded(service)
+        record = decode(service.record_text) if service.record_text is not None else None
         router = self.ports.router
         named = wish.plan.candidate.revision is not None
         revisions = router.revisions(self.name) if named else ()
@@ -301,87 +302,6 @@ class Reconciler:
         told = tuple(Message(now, "warning", text) for text in found.warnings)
         return replace(begun, events=(*begun.events, *told))
 
-    def _decoded(self, service: ServiceState) -> Record | None:
-        if service.record_text is None:
-            return None
-        return decode(service.record_text)
-
-    def act(
-        self, deed: Callable[[Plan, Record, ServiceState, datetime], Decision | Refusal]
-    ) -> Tick | Refusal:
-        """Do what a person asks: fresh read, write, and a second read that still shows it.
-
-        Raises PortError, and Unreadable for a record this version cannot read.
-        """
-
-        def on(record: Record | None, service: ServiceState, now: datetime) -> Decision | Refusal:
-            if record is None:
-                return Refusal("there is no rollout on this service", "`rollout apply PLAN`")
-            if record.uid != service.uid:
-                return Refusal("the service was made anew; its old record counts no more")
-            plan = _plan_of(record.plan)
-            if record.phase is not Phase.DONE:
-                must_fit(plan, record)
-            return deed(plan, record, service, now)
-
-        return self._by_person(on)
-
-    def roll_back(
-        self, deed: Callable[[Record | None, ServiceState, datetime], Decision | Refusal]
-    ) -> Tick | Refusal:
-        """Roll back by hand; works with no record, or with one that cannot be read."""
-        return self._by_person(deed, lenient=True)
-
-    def _by_person(
-        self,
-        deed: Callable[[Record | None, ServiceState, datetime], Decision | Refusal],
-        *,
-        lenient: bool = False,
-    ) -> Tick | Refusal:
-        problem = ""
-        unsure: Tick | None = None
-        for _ in range(CONFLICTS_MAX):
-            now = self.ports.clock.now()
-            service = self.ports.router.fresh(self.name)
-            try:
-                record = self._decoded(service)
-            except Unreadable:
-                if not lenient:
-                    raise
-                record = None
-            if unsure is not None and record is not None and _holds(record, unsure.decision.record):
-                return unsure  # only the answer was lost; done again it would be done twice
-            decision = deed(record, service, now)
-            if isinstance(decision, Refusal):
-                return decision
-            sent = replace(decision, record=stamp(decision.record, service.generation, now))
-            plan = _plan_if_readable(record)
-            unsure = Tick(now, sent, Observation(Seen(service)), decision.events, plan)
-            problem = self._write_confirmed(sent, service, now)
-            if not problem:
-                return unsure
-            self.ports.clock.sleep(RETRY)
-        raise Conflict(problem, "somebody else writes to the service; try again")
-
-    def _write_confirmed(self, decision: Decision, service: ServiceState, now: datetime) -> str:
-        """Write a decision whose record is stamped; return why it is not confirmed, or ""."""
-        assert decision.write is not None
-        text = encode(decision.record)
-        change = Change(
-            decision.write.targets, text, decision.write.raises, decision.record.rollout
-        )
-        try:
-            self.ports.router.write(service, change, now)
-        except (Conflict, Unavailable) as error:
-            return error.what
-        self._memory = decision.record
-        return ""
-
-
-def _holds(record: Record, sent: Record) -> bool:
-    """Tell whether a record is the one that was sent, or was written on top of it."""
-    return record.rollout == sent.rollout and sent.transitions[-1] in record.transitions
-
 
 def _is_ours(
     begun: beginning.Beginning, unsure: tuple[Record, tuple[Event, ...]] | None
@@ -397,7 +317,7 @@ def _read(text: str) -> Record:
     """Decode a record that a tick can decide on; raises ValueError for any other."""
     written = decode(text)
     if written.phase is not Phase.DONE:
-        must_fit(_plan_of(written.plan), written)
+        must_fit(plan_of(written.plan), written)
     return written
 
 
@@ -408,11 +328,3 @@ def _ended_unseen(known: Record, written: Record) -> Record | None:
             outcomes = (*known.outcomes, outcome)
             return replace(known, phase=Phase.DONE, ask=None, paused=None, outcomes=outcomes)
     return None
-
-
-def _plan_if_readable(record: Record | None) -> Plan | None:
-    """Return the record's plan; a roll back by hand needs none, and goes on without it."""
-    try:
-        return _plan_of(record.plan) if record is not None else None
-    except ValueError:
-        return None

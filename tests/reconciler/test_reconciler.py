@@ -41,7 +41,7 @@ from controller.plan.model import (
     Versus,
 )
 from controller.ports import Change, Conflict, PortError
-from controller.reconciler import Ports, Reconciler, Tick
+from controller.reconciler import Ports, Reconciler, Tick, people
 from controller.sandbox import Sandbox, build
 from controller.sandbox.scenario import (
     Act,
@@ -418,13 +418,13 @@ def test_a_shift_that_never_comes_into_force_is_taken_back_and_asked_about() -> 
 
 def test_an_act_of_a_person_is_seen_by_the_controller_that_watches() -> None:
     world = a_world()
-    watching, person = begun(world), Reconciler(world.ports, NAME)
+    watching = begun(world)
     ticked(world, watching, 8)
 
     def roll_back(record: Record | None, service: ServiceState, now: datetime) -> Any:
         return acts.roll_back_now(record, service, (), now, "ada", "too slow")
 
-    assert not isinstance(person.roll_back(roll_back), Refusal)
+    assert not isinstance(people.roll_back(world.ports, NAME, roll_back), Refusal)
     list(ticks(world, lambda _: watching))
     outcome = world.record().outcome
     assert outcome is not None
@@ -435,8 +435,10 @@ def test_an_act_of_a_person_is_seen_by_the_controller_that_watches() -> None:
 def test_an_act_whose_answer_is_lost_is_done_once_and_said_to_be_done(deed: Any) -> None:
     def acted(each: Watched) -> Tick | Refusal:
         ticked(each, begun(each), 10)
-        return Reconciler(each.ports, NAME).act(
-            lambda plan, record, service, now: deed(plan, record, service, now, "ada")
+        return people.act(
+            each.ports,
+            NAME,
+            lambda plan, record, service, now: deed(plan, record, service, now, "ada"),
         )
 
     alone = a_world()
@@ -534,11 +536,11 @@ def counted(found: Sequence[Tick]) -> int:
 
 def test_own_requests_stay_no_evidence_when_a_person_pauses_and_resumes_in_between() -> None:
     world = a_world(traffic=Load(rate_per_s=0.0))
-    watching, person = begun(world, IDLE), Reconciler(world.ports, NAME)
+    watching = begun(world, IDLE)
     found = ticked(world, watching, 20)
     deeds: tuple[Any, ...] = (acts.pause, acts.resume)
     for deed in deeds:
-        done = person.act(partial(deed, by="ada"))
+        done = people.act(world.ports, NAME, partial(deed, by="ada"))
         assert isinstance(done, Tick), done
         found += ticked(world, watching, 10)
     assert counted(found) == 0
@@ -567,6 +569,6 @@ def test_a_roll_back_by_hand_works_although_the_records_plan_cannot_be_read(plan
     def roll_back(record: Record | None, service: ServiceState, now: datetime) -> Any:
         return acts.roll_back_now(record, service, (), now, "ada")
 
-    done = Reconciler(world.ports, NAME).roll_back(roll_back)
+    done = people.roll_back(world.ports, NAME, roll_back)
     assert isinstance(done, Tick), done
     assert world.router.observe(NAME).asked == {STABLE: 100}

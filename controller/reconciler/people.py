@@ -1,0 +1,111 @@
+"""The acts of people: a fresh read, the deed, a write, and a second read that still shows it.
+
+No policy: what an act means is in the engine. Nothing is remembered between two acts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+
+from controller.engine.codec import Unreadable, decode, encode, must_fit
+from controller.engine.decision import Decision, Refusal
+from controller.engine.observation import Observation, Seen, ServiceName, ServiceState
+from controller.engine.record import Phase, Record, stamp
+from controller.plan.model import Plan
+from controller.ports import Change, Conflict, Ports, Unavailable
+from controller.reconciler.passes import RETRY, Tick, plan_of
+
+TRIES_MAX = 5  # a service that changes under our hands so often is not quiet enough for an act
+
+Deed = Callable[[Plan, Record, ServiceState, datetime], Decision | Refusal]
+DeedWithout = Callable[[Record | None, ServiceState, datetime], Decision | Refusal]
+"""A deed that needs neither a record nor its plan."""
+
+
+def act(ports: Ports, name: ServiceName, deed: Deed) -> Tick | Refusal:
+    """Do what a person asks, and see it confirmed.
+
+    Raises PortError, and Unreadable for a record this version cannot read.
+    """
+
+    def on(record: Record | None, service: ServiceState, now: datetime) -> Decision | Refusal:
+        if record is None:
+            return Refusal("there is no rollout on this service", "`rollout apply PLAN`")
+        if record.uid != service.uid:
+            return Refusal("the service was made anew; its old record counts no more")
+        plan = plan_of(record.plan)
+        if record.phase is not Phase.DONE:
+            must_fit(plan, record)
+        return deed(plan, record, service, now)
+
+    return _confirmed(ports, name, on, _written)
+
+
+def roll_back(ports: Ports, name: ServiceName, deed: DeedWithout) -> Tick | Refusal:
+    """Roll back by hand; works with no record, or with one that cannot be read."""
+    return _confirmed(ports, name, deed, _if_readable)
+
+
+def _confirmed(
+    ports: Ports,
+    name: ServiceName,
+    deed: DeedWithout,
+    read: Callable[[ServiceState], Record | None],
+) -> Tick | Refusal:
+    problem = ""
+    unsure: Tick | None = None
+    for _ in range(TRIES_MAX):
+        now = ports.clock.now()
+        service = ports.router.fresh(name)
+        record = read(service)
+        if unsure is not None and record is not None and _holds(record, unsure.decision.record):
+            return unsure  # only the answer was lost; done again it would be done twice
+        decision = deed(record, service, now)
+        if isinstance(decision, Refusal):
+            return decision
+        sent = replace(decision, record=stamp(decision.record, service.generation, now))
+        plan = _plan_if_readable(record)
+        unsure = Tick(now, sent, Observation(Seen(service)), decision.events, plan)
+        problem = _write(ports, sent, service, now)
+        if not problem:
+            return unsure
+        ports.clock.sleep(RETRY)
+    raise Conflict(problem, "somebody else writes to the service; try again")
+
+
+def _write(ports: Ports, decision: Decision, service: ServiceState, now: datetime) -> str:
+    """Write a decision whose record is stamped; return why it is not confirmed, or ""."""
+    assert decision.write is not None
+    text = encode(decision.record)
+    change = Change(decision.write.targets, text, decision.write.raises, decision.record.rollout)
+    try:
+        ports.router.write(service, change, now)
+    except (Conflict, Unavailable) as error:
+        return error.what
+    return ""
+
+
+def _holds(record: Record, sent: Record) -> bool:
+    """Tell whether a record is the one that was sent, or was written on top of it."""
+    return record.rollout == sent.rollout and sent.transitions[-1] in record.transitions
+
+
+def _written(service: ServiceState) -> Record | None:
+    return decode(service.record_text) if service.record_text is not None else None
+
+
+def _if_readable(service: ServiceState) -> Record | None:
+    try:
+        return _written(service)
+    except Unreadable:
+        return None
+
+
+def _plan_if_readable(record: Record | None) -> Plan | None:
+    """Return the record's plan; a roll back by hand needs none, and goes on without it."""
+    try:
+        return plan_of(record.plan) if record is not None else None
+    except ValueError:
+        return None
