@@ -4,69 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, ClassVar
 
 import pytest
 
 from controller.engine import acts
 from controller.engine.decision import Action, Decision, Refusal, State
-from controller.engine.observation import RevisionState, ServiceName, ServiceState, Target
+from controller.engine.observation import RevisionState, ServiceState, Target
 from controller.engine.record import Accumulated, Act, Ask, AskKind, Outcome, Phase, Record, Shift
-from controller.engine.split import shares
-from controller.plan.compact import digest, to_json
-from controller.plan.model import Candidate, Plan, Stage
-
-T0 = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
-NOW = T0 + timedelta(minutes=40)
-OLD, NEW = "api-1", "api-2"
-HOLD = timedelta(minutes=30)
-PLAN = Plan(
-    "api",
-    "demo",
-    "us-central1",
-    Candidate(),
-    (Stage(10, HOLD), Stage(50, HOLD), Stage(100, HOLD, approval=True)),
+from tests.engine.builders import (
+    NEW,
+    OLD,
+    PLAN,
+    T0,
+    at,
+    running,
+    service_of,
+    split_asked,
 )
+
+NOW = at(40)
+HOLD = timedelta(minutes=30)
 APPROVAL = Ask(AskKind.APPROVAL, "100% needs an approval", T0)
 
 
-def running(stage: int = 1, **changes: Any) -> Record:
-    plain = Record(
-        "r1",
-        "uid",
-        to_json(PLAN),
-        digest(PLAN),
-        NEW,
-        OLD,
-        {OLD: 100},
-        T0,
-        "me",
-        phase=Phase.RUNNING,
-        stage=stage,
-        weight=PLAN.stages[stage].weight,
-        in_force=T0,
-        at=T0,
-    )
-    return replace(plain, **changes)
-
-
-def service_of(record: Record | None, split: dict[str, int] | None = None) -> ServiceState:
-    shown = split or (shares(record.before, NEW, record.weight) if record else {OLD: 100})
-    targets = tuple(Target(name, percent) for name, percent in shown.items())
-    return ServiceState(
-        name=ServiceName("demo", "us-central1", "api"),
-        uid="uid",
-        generation=7,
-        reconciling=False,
-        targets=targets,
-        statuses=targets,
-        ready=True,
-        ready_message="",
-        latest_ready=NEW,
-        latest_created=NEW,
-        record_text="{}" if record else None,
-    )
+def recordless(split: dict[str, int]) -> ServiceState:
+    return service_of(running(1), split, record_text=None)
 
 
 Deed = Callable[..., Decision | Refusal]
@@ -87,13 +51,8 @@ def refused(
     return refusal
 
 
-def split_asked(decision: Decision) -> dict[str, int]:
-    assert decision.write is not None
-    return {t.revision or "": t.percent for t in decision.write.targets if t.percent}
-
-
 def test_an_approval_is_written_with_its_name_and_moves_no_traffic() -> None:
-    decision = do(acts.approve, running(ask=APPROVAL), stage=3)
+    decision = do(acts.approve, running(1, ask=APPROVAL), stage=3)
     assert decision.record.approved == (2,)
     assert decision.record.transitions[-1].by == "ada"
     assert split_asked(decision) == {OLD: 50, NEW: 50}
@@ -101,8 +60,8 @@ def test_an_approval_is_written_with_its_name_and_moves_no_traffic() -> None:
 
 def test_an_approval_meant_for_another_stage_is_refused() -> None:
     for stage in (1, 2, 4):
-        assert "moved on" in refused(acts.approve, running(ask=APPROVAL), stage=stage).reason
-        assert "moved on" in refused(acts.reject, running(ask=APPROVAL), stage=stage).reason
+        assert "moved on" in refused(acts.approve, running(1, ask=APPROVAL), stage=stage).reason
+        assert "moved on" in refused(acts.reject, running(1, ask=APPROVAL), stage=stage).reason
 
 
 def test_an_approval_can_be_given_before_it_is_asked_where_one_is_needed() -> None:
@@ -111,23 +70,23 @@ def test_an_approval_can_be_given_before_it_is_asked_where_one_is_needed() -> No
 
 
 def test_no_way_back_cannot_be_approved() -> None:
-    refusal = refused(acts.approve, running(ask=Ask(AskKind.NO_WAY_BACK, "gone", T0)))
+    refusal = refused(acts.approve, running(1, ask=Ask(AskKind.NO_WAY_BACK, "gone", T0)))
     assert "rollback --to-revision" in refusal.mend
 
 
 def test_a_rejected_rollout_rolls_back() -> None:
-    decision = do(acts.reject, running(ask=APPROVAL))
+    decision = do(acts.reject, running(1, ask=APPROVAL))
     assert decision.action is Action.ROLL_BACK
     assert split_asked(decision) == {OLD: 100}
     assert "rejected by ada: because" in decision.reason
 
 
 def test_what_asks_nothing_cannot_be_rejected() -> None:
-    assert "rollout rollback" in refused(acts.reject, running()).mend
+    assert "rollout rollback" in refused(acts.reject, running(1)).mend
 
 
 def test_a_pause_stops_the_hold_and_says_who() -> None:
-    decision = do(acts.pause, running())
+    decision = do(acts.pause, running(1))
     assert decision.state is State.PAUSED
     assert decision.record.paused == Act("ada", NOW, "because")
     assert decision.record.stopped == NOW
@@ -136,17 +95,17 @@ def test_a_pause_stops_the_hold_and_says_who() -> None:
 
 
 def test_nothing_to_resume_is_refused() -> None:
-    refused(acts.resume, running())
+    refused(acts.resume, running(1))
 
 
 def test_resume_takes_the_service_back_from_another_hand() -> None:
-    decision = do(acts.resume, running(), {OLD: 80, NEW: 20})
+    decision = do(acts.resume, running(1), {OLD: 80, NEW: 20})
     assert split_asked(decision) == {OLD: 50, NEW: 50}
 
 
 def test_an_advance_by_hand_is_refused_while_another_holds_the_service() -> None:
     for deed in (acts.advance, acts.promote_now):
-        assert "somebody changed" in refused(deed, running(), {OLD: 80, NEW: 20}).reason
+        assert "somebody changed" in refused(deed, running(1), {OLD: 80, NEW: 20}).reason
 
 
 def test_advance_goes_to_the_next_stage_and_promotes_from_the_last() -> None:
@@ -157,7 +116,7 @@ def test_advance_goes_to_the_next_stage_and_promotes_from_the_last() -> None:
 
 def test_cancel_leaves_the_traffic_as_it_is_even_in_another_hand() -> None:
     for split in ({OLD: 50, NEW: 50}, {OLD: 80, NEW: 20}):
-        decision = do(acts.cancel_now, running(), split)
+        decision = do(acts.cancel_now, running(1), split)
         assert split_asked(decision) == split
         assert decision.record.outcomes[-1].outcome == "cancelled"
 
@@ -169,7 +128,7 @@ def test_cancel_leaves_the_traffic_as_it_is_even_in_another_hand() -> None:
 @pytest.mark.parametrize("phase", [Phase.DONE, Phase.ROLLING_BACK])
 def test_what_is_over_or_rolling_back_is_left_alone(deed: Deed, phase: Phase) -> None:
     weight = 0 if phase is Phase.ROLLING_BACK else 50
-    refused(deed, running(phase=phase, weight=weight))
+    refused(deed, running(1, phase=phase, weight=weight))
 
 
 class TestRollingBack:
@@ -178,7 +137,7 @@ class TestRollingBack:
     def back(
         self, record: Record | None, split: dict[str, int] | None = None, **more: Any
     ) -> Decision | Refusal:
-        service = service_of(record, split)
+        service = service_of(record, split) if record else recordless(split or {OLD: 100})
         return acts.roll_back_now(record, service, self.REVISIONS, NOW, "ada", "because", **more)
 
     def split(self, *args: Any, **more: Any) -> dict[str, int]:
@@ -191,7 +150,7 @@ class TestRollingBack:
         self, split: dict[str, int] | None
     ) -> None:
         for changes in ({}, {"paused": Act("bo", T0)}, {"ask": APPROVAL}):
-            decision = self.back(running(**changes), split)
+            decision = self.back(running(1, **changes), split)
             assert isinstance(decision, Decision)
             assert split_asked(decision) == {OLD: 100}
             assert decision.record.phase is Phase.ROLLING_BACK
@@ -204,12 +163,12 @@ class TestRollingBack:
 
     def test_twice_is_not_an_error(self) -> None:
         ended = Outcome("rolled_back", NEW, T0, "bad", "", {OLD: 100})
-        refusal = self.back(running(phase=Phase.DONE, weight=0, outcomes=(ended,)))
+        refusal = self.back(running(1, phase=Phase.DONE, weight=0, outcomes=(ended,)))
         assert isinstance(refusal, Refusal)
         assert refusal.exit_code == 0
 
     def test_to_a_named_revision(self) -> None:
-        assert self.split(running(), to_revision="api-0") == {"api-0": 100}
+        assert self.split(running(1), to_revision="api-0") == {"api-0": 100}
         assert self.split(None, to_revision="api-0") == {"api-0": 100}
 
     def test_to_an_earlier_stage_only(self) -> None:
@@ -218,7 +177,7 @@ class TestRollingBack:
         assert isinstance(self.back(None, to_stage=1), Refusal)
 
     def test_without_a_record_our_tag_names_the_way_back(self) -> None:
-        service = service_of(None, {NEW: 100})
+        service = recordless({NEW: 100})
         tagged = replace(service, targets=(*service.targets, Target(OLD, 0, "rollout-old")))
         decision = acts.roll_back_now(None, tagged, (), NOW, "ada")
         assert isinstance(decision, Decision)
@@ -233,25 +192,25 @@ class TestRollingBack:
         assert f"rollout rollback api --to-revision {OLD}" in refusal.mend
 
     def test_a_record_of_a_service_that_was_made_anew_is_ignored(self) -> None:
-        assert isinstance(self.back(running(uid="other"), {NEW: 100}), Refusal)
+        assert isinstance(self.back(running(1, uid="other"), {NEW: 100}), Refusal)
 
     def test_after_a_roll_back_a_candidate_that_got_traffic_by_hand_is_put_back_again(self) -> None:
         ended = Outcome("rolled_back", NEW, T0, "bad", "", {OLD: 100})
-        done = running(phase=Phase.DONE, weight=0, outcomes=(ended,))
+        done = running(1, phase=Phase.DONE, weight=0, outcomes=(ended,))
         for split in ({NEW: 100}, {OLD: 80, NEW: 20}):
             assert self.split(done, split) == {OLD: 100}
 
 
 class TestOtherHands:
     BY_HAND: ClassVar = {OLD: 80, NEW: 20}
-    BACK = running(phase=Phase.ROLLING_BACK, weight=0, shift=Shift(T0, 50))
+    BACK = running(1, phase=Phase.ROLLING_BACK, weight=0, shift=Shift(T0, 50))
 
     @pytest.mark.parametrize("deed", [acts.pause, acts.approve])
     @pytest.mark.parametrize("ask", [None, APPROVAL], ids=["running", "asking"])
     def test_a_pause_or_an_approval_writes_nothing_over_their_traffic(
         self, deed: Deed, ask: Ask | None
     ) -> None:
-        assert "somebody changed" in refused(deed, running(ask=ask), self.BY_HAND).reason
+        assert "somebody changed" in refused(deed, running(1, ask=ask), self.BY_HAND).reason
 
     def test_a_roll_back_they_interrupted_can_be_cancelled_and_keeps_their_traffic(self) -> None:
         decision = do(acts.cancel_now, self.BACK, self.BY_HAND)
@@ -266,6 +225,7 @@ class TestOtherHands:
 
     def test_resume_after_them_begins_the_stages_evidence_and_hold_anew(self) -> None:
         measured = running(
+            1,
             gates={"errors": Accumulated(NOW)},
             verdicts={"errors": "pass"},
             uncounted=HOLD,
@@ -280,13 +240,13 @@ class TestOtherHands:
 def test_no_act_but_resume_and_rollback_writes_over_another_hands_traffic(
     act: Callable[..., Decision | Refusal],
 ) -> None:
-    record = running(ask=APPROVAL)
+    record = running(1, ask=APPROVAL)
     theirs = service_of(record, {OLD: 97, NEW: 3})
     assert isinstance(act(PLAN, record, theirs, NOW, "ada"), Refusal)
 
 
 def test_resume_after_another_hand_begins_the_stage_anew() -> None:
-    record = running(uncounted=timedelta(hours=10), stopped=T0)
+    record = running(1, uncounted=timedelta(hours=10), stopped=T0)
     going = acts.resume(PLAN, record, service_of(record, {OLD: 97, NEW: 3}), NOW, "ada")
     assert isinstance(going, Decision)
     assert going.record.shift is not None
@@ -300,7 +260,7 @@ def test_resume_after_another_hand_begins_the_stage_anew() -> None:
 def test_a_roll_back_that_another_hand_stopped_can_be_resumed_or_cancelled(
     act: Callable[..., Decision | Refusal],
 ) -> None:
-    record = running(phase=Phase.ROLLING_BACK, weight=0)
+    record = running(1, phase=Phase.ROLLING_BACK, weight=0)
     assert isinstance(act(PLAN, record, service_of(record), NOW, "ada"), Refusal)
     theirs = service_of(record, {OLD: 50, NEW: 50})
     assert isinstance(act(PLAN, record, theirs, NOW, "ada"), Decision)
@@ -308,7 +268,7 @@ def test_a_roll_back_that_another_hand_stopped_can_be_resumed_or_cancelled(
 
 def test_rollback_puts_back_what_was_given_traffic_by_hand_after_an_earlier_rollback() -> None:
     ended = Outcome("rolled_back", NEW, T0, "errors", "", {OLD: 100})
-    record = running(phase=Phase.DONE, weight=0, outcomes=(ended,))
+    record = running(1, phase=Phase.DONE, weight=0, outcomes=(ended,))
     by_hand = service_of(record, {NEW: 100})
     back = acts.roll_back_now(record, by_hand, (), NOW, "ada")
     assert isinstance(back, Decision)
