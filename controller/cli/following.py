@@ -18,6 +18,7 @@ from controller.cli.ending import Ending
 from controller.cli.stops import Code, Stop
 from controller.engine.begin import Attach, Nothing, Wish
 from controller.engine.decision import Action, Refusal, State
+from controller.engine.duty import SCHEDULE
 from controller.engine.events import Finished, Message, Started
 from controller.engine.record import Ask, AskKind, Phase
 from controller.engine.wording import minutes_shown
@@ -102,12 +103,15 @@ def follow(run: Run, wish: Wish) -> int:
     """
     assert run.connection is not None
     connection = run.connection
-    reconciler = Reconciler(connection.ports, connection.name)
+    controller = SCHEDULE if run.no_wait else connection.controller
+    reconciler = Reconciler(connection.ports, connection.name, controller)
     if connection.rehearsal is not None:
         _introduce_people(run, connection)
     until = connection.now() + run.timeout if run.timeout is not None else None
     end = None if run.leaving else _begin(run, reconciler, wish)
     end = end or _loop(run, reconciler, until)
+    if end is None or end.code in (Code.WAITING, Code.IN_PROGRESS):
+        reconciler.hand_over()  # a signal's alarm is still set: it takes 5 s at most
     return run.finish(end) if end is not None else leave(run)
 
 
@@ -137,7 +141,7 @@ def _replaced(run: Run, reconciler: Reconciler, wish: Wish, begun: Tick) -> Endi
         end = _loop(run, reconciler, None)
         if end is None or end.code != Code.ROLLED_BACK:
             return end
-    return _begin(run, Reconciler(reconciler.ports, reconciler.name), wish)
+    return _begin(run, Reconciler(reconciler.ports, reconciler.name, reconciler.controller), wish)
 
 
 def _loop(run: Run, reconciler: Reconciler, until: datetime | None) -> Ending | None:

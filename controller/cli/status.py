@@ -69,14 +69,15 @@ def cli(
 
 def _measured(here: Standing, connection: Connection) -> Standing:
     """Return the standing with what Monitoring has measured since the record was written."""
+    from controller.engine.duty import assumed
     from controller.engine.observation import NotSeen, Observation, Seen
-    from controller.engine.watching import assume_own, watch, windows
+    from controller.engine.watching import watch, windows
     from controller.gates.evidence import Query, Readings
     from controller.ports import PortError
 
     if here.record is None or here.plan is None or here.record.in_force is None:
         return here
-    record = assume_own(here.plan, here.record, here.at)
+    record = assumed(here.plan, here.record, "", here.at)
     asked = windows(here.plan, record, here.at)
     revisions = tuple(dict.fromkeys((record.candidate, *record.before)))
     readings: dict[Query, Seen[Readings] | NotSeen] = {}

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from controller.engine.record import (
+    DUTY_MAX,
     Accumulated,
     Act,
     Ask,
@@ -114,6 +115,7 @@ def _plain(r: Record) -> dict[str, Any]:
             [o.outcome, o.candidate, _time(o.at), o.reason, o.by, dict(o.before)]
             for o in r.outcomes
         ],
+        "duty": r.duty or None,
         "served": r.served or None,
     }
     return {key: value for key, value in plain.items() if value not in (None, [], {})}
@@ -165,6 +167,7 @@ def _record(v: Mapping[str, Any]) -> Record:
             for t in v.get("transitions", [])
         ),
         outcomes=tuple(_outcome(o) for o in v.get("outcomes", [])),
+        duty=_text(v.get("duty", ""))[:DUTY_MAX],
         served=_whole(v.get("served", 0)),
     )
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from controller.engine import codec
 from controller.engine.record import (
+    DUTY_MAX,
     OUTCOMES_KEPT,
     OWN_KEPT,
     REASON_BYTES_MAX,
@@ -73,6 +74,7 @@ def largest_record(plan: Plan) -> int:
         verdicts=dict.fromkeys(names, "undecided"),
         transitions=(Transition(_WHEN, "asked: monitoring_out", _REASON),) * TRANSITIONS_KEPT,
         outcomes=(Outcome("rolled_back", _NAME, _WHEN, _REASON, "", before),) * OUTCOMES_KEPT,
+        duty="x" * DUTY_MAX,
         served=_REQUESTS,
         seq=99_999,
         nonce="x" * 12,

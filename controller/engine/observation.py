@@ -153,7 +153,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """Everything one tick saw."""
+    """Everything one tick saw. on_duty: the checks are this controller's to send."""
 
     service: Seen[ServiceState] | NotSeen | Gone
     candidate: Seen[RevisionState] | NotSeen | Gone = NotSeen("not asked")
@@ -162,3 +162,4 @@ class Observation:
     windows: Mapping[Query, Window] = field(default_factory=dict)
     checks: Mapping[str, Seen[CheckSeen] | NotSeen] = field(default_factory=dict)
     own: tuple[OwnRequest, ...] = ()
+    on_duty: bool = True

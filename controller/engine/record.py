@@ -16,6 +16,7 @@ from controller.gates.tally import Tally
 TRANSITIONS_KEPT = 20
 OUTCOMES_KEPT = 10
 REASON_BYTES_MAX = 120
+DUTY_MAX = 16  # characters of a controller's id
 OWN_KEPT = 40  # entries: two sides, the minutes Monitoring is late by, and some to spare
 
 
@@ -119,7 +120,8 @@ class Record:
     before: the split before, with LATEST resolved. stage: number of the stage reached (0-based),
     -1 before the first shift. entered/in_force: when this stage's split was asked for and came
     into force. uncounted/stopped: time of this stage that does not count as hold: the sum so far,
-    and since when the hold stands still (None: it runs).
+    and since when the hold stands still (None: it runs). duty: the controller that sends the
+    checks, "" for none.
     """
 
     rollout: str
@@ -151,6 +153,7 @@ class Record:
     verdicts: Mapping[str, str] = field(default_factory=dict)
     transitions: tuple[Transition, ...] = ()
     outcomes: tuple[Outcome, ...] = ()
+    duty: str = ""
     served: int = 0  # requests of stages left behind, as far as counted
     seq: int = 0
     nonce: str = ""

@@ -28,6 +28,7 @@ from controller.engine.wording import minutes_shown
 from controller.gates.minutes import name_of
 from controller.gates.verdict import Pass, Verdict, word
 from controller.plan.model import (
+    Check,
     CheckWhen,
     NewRevision,
     OnFail,
@@ -40,6 +41,7 @@ from controller.plan.model import (
 BLIND_GRACE = timedelta(minutes=10)  # a single lost answer is no outage
 PRECHECK_MAX = timedelta(minutes=15)
 NO_ANSWER = timedelta(seconds=30)
+LEFT_TO_DUTY = "the controller on duty sends the checks, and goes on"
 
 
 # Before the first shift -----------------------------------------------------------------------
@@ -56,6 +58,8 @@ def before_first_shift(
         return moves.roll_back(record, service, now, "; ".join(back))
     if record.paused:
         return kept(plan, record, service, now, f"paused by {record.paused.by}", NO_ANSWER)
+    if sent and not observation.on_duty:
+        return kept(plan, record, service, now, LEFT_TO_DUTY, NO_ANSWER)
     to_answer = [why for on, why in failed if on is OnFail.ASK]
     still_open = (*to_answer, *open_checks(sent, observation, failed_too=False))
     why = "before the first shift: " + "; ".join(still_open)
@@ -138,13 +142,16 @@ def _on_hold(
     strange = _strange_share(plan, record, service, now, look)
     if strange is not None:
         return strange
+    hold = hold_of(plan, record)
+    left = hold - held(record, now)
+    if _sent_in_stages(plan) and not observation.on_duty and (record.ask or left <= timedelta(0)):
+        text = record.ask.reason if record.ask else LEFT_TO_DUTY
+        return kept(plan, record, service, now, text, look)
     if record.ask is not None:
         return _while_asking(plan, record, observation, service, watched, now)
     if record.stopped is not None:
         back = record.resumed(now)
         return moves.note(back, service, now, "the hold goes on", look, transition="hold goes on")
-    hold = hold_of(plan, record)
-    left = hold - held(record, now)
     if left > timedelta(0):
         text = f"holding {record.weight}% for {minutes_shown(left)} more"
         return kept(plan, record, service, now, text, min(look, max(left, moves.POLL)))
@@ -226,13 +233,16 @@ def _open(
         for name, verdict in verdicts.items()
         if not isinstance(verdict, Pass) and name not in observed_only
     ]
-    sent = [
+    return (*gates, *open_checks(_sent_in_stages(plan), observation, failed_too=True))
+
+
+def _sent_in_stages(plan: Plan) -> list[Check]:
+    """Return the checks that a stage hangs on."""
+    return [
         check
         for check in plan.checks
         if check.when is not CheckWhen.BEFORE and check.on_fail is not OnFail.OBSERVE
     ]
-    checks = open_checks(sent, observation, failed_too=True)
-    return (*gates, *checks)
 
 
 def _all_good(verdicts: Mapping[str, Verdict]) -> str:

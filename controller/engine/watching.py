@@ -262,6 +262,9 @@ def _without_own(record: Record, revision: str, at: datetime, value: Value) -> V
     mine = [o for o in record.own if o.end == at and o.revision == revision]
     if not mine:
         return value
+    guessed = sum(o.count for o in mine if not o.latency_ms)
+    if isinstance(value, CodeCounts | Histogram) and value.total <= guessed:
+        return None  # all of it may be ours: what is left of it would be its errors only
     match value:
         case CodeCounts(codes):
             left = dict(codes)
@@ -315,20 +318,19 @@ def continued(plan: Plan, known: Record, written: Record, now: datetime) -> Reco
     )
     if same and further:
         return replace(written, gates=known.gates, verdicts=known.verdicts, own=own_now)
-    return assume_own(plan, replace(written, own=own_now), now)
+    return assume_own(plan, replace(written, own=own_now), interval(plan, written, now), now)
 
 
-def assume_own(plan: Plan, record: Record, now: datetime) -> Record:
-    """Return the record with the own requests a predecessor must have sent since it wrote.
+def assume_own(plan: Plan, record: Record, step: timedelta, until: datetime) -> Record:
+    """Return the record with one request of ours per check and `step`, as far as none is known.
 
-    A fresh process knows only what the record says. Between the last write and now somebody
-    looked at every interval (or nobody did, and then minutes with traffic lose one request of
-    ours too many, which only makes the sample smaller).
+    From when it was last known what was sent: the record's writer may have been a person, who knows
+    nothing of it. A minute that held none of ours loses one too many, which only makes the sample
+    smaller.
     """
     from_stage = [c for c in plan.checks if c.when.value != "before"]
     if record.at is None or record.in_force is None or not from_stage:
         return record
-    step = interval(plan, record, now)
     known = {(o.end, o.revision) for o in record.own}
     added: list[OwnCount] = []
     per_side = {
@@ -337,8 +339,9 @@ def assume_own(plan: Plan, record: Record, now: datetime) -> Record:
         ),
         record.stable: sum(len(c.each) or 1 for c in from_stage if "stable.url" in c.url.refs),
     }
-    at = max(record.at, now - timedelta(hours=12)) + step
-    while at < now:
+    last = max((o.end for o in record.own), default=record.in_force)
+    at = max(min(record.at, last), until - timedelta(hours=12)) + step
+    while at < until:
         for revision, count in per_side.items():
             end = ceil_minute(at)
             if count and (end, revision) not in known:

@@ -19,6 +19,7 @@ from controller.engine.checking import (
     swapped,
     wanted,
 )
+from controller.engine.duty import ELSEWHERE
 from controller.engine.observation import (
     CheckSeen,
     Gone,
@@ -63,17 +64,24 @@ class Observer:
     trusted: str = ""
 
     def observe(
-        self, plan: Plan, record: Record, service: ServiceState, now: datetime
+        self, plan: Plan, record: Record, service: ServiceState, now: datetime, controller: str
     ) -> Observation:
-        """Look at everything the engine needs now; nothing that it does not."""
+        """Look at everything the engine needs now; nothing that it does not.
+
+        controller: who looks. Checks are sent only by the one whom the record names.
+        """
         if record.phase in (Phase.DONE, Phase.ROLLING_BACK):
             return Observation(Seen(service))
         candidate, stable = self._revision(record.candidate), self._revision(record.stable)
-        seen = Observation(Seen(service), candidate, stable)
+        on_duty = record.duty == controller
+        seen = Observation(Seen(service), candidate, stable, on_duty=on_duty)
         if record.shift is not None:
             return seen
         asked = windows(plan, record, now)
         readings = {query: self._read(query, record, asked[query]) for query in asked}
+        if not on_duty:
+            unsent = {check.name: NotSeen(ELSEWHERE) for check in plan.checks}
+            return replace(seen, readings=readings, windows=asked, checks=unsent)
         checks, own = self._send_checks(plan, record, service)
         return replace(seen, readings=readings, windows=asked, checks=checks, own=own)
 

@@ -7,6 +7,7 @@ since the last write) it keeps only as long as the service's record is the one i
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -17,6 +18,7 @@ from controller.engine.begin import Attach, Nothing, Wish, pinned
 from controller.engine.codec import Unreadable, decode, encode, must_fit
 from controller.engine.decide import decide, over, vanished
 from controller.engine.decision import Action, Decision, Refusal, State
+from controller.engine.duty import SCHEDULE, assumed, handed_over, settled
 from controller.engine.events import Decided, Event, Message
 from controller.engine.observation import (
     Gone,
@@ -28,7 +30,7 @@ from controller.engine.observation import (
 )
 from controller.engine.preflight import history_windows, preflight
 from controller.engine.record import Phase, Record, Transition, stamp
-from controller.engine.watching import assume_own, continued
+from controller.engine.watching import continued
 from controller.gates.evidence import Query, Readings
 from controller.plan.compact import digest, from_json
 from controller.plan.model import Plan
@@ -65,11 +67,16 @@ def plan_of(text: str) -> Plan:
 
 
 class Reconciler:
-    """Ticks one service. Holds nothing that the service and Monitoring could not tell again."""
+    """Ticks one service. Holds nothing that the service and Monitoring could not tell again.
 
-    def __init__(self, ports: Ports, name: ServiceName) -> None:
+    controller: its id, by which a record names it as the one on duty (`engine.duty`).
+    """
+
+    def __init__(self, ports: Ports, name: ServiceName, controller: str = SCHEDULE) -> None:
         self.ports = ports
         self.name = name
+        self.controller = controller
+        self._attaching = controller != SCHEDULE
         self._observer = Observer(ports, name)
         self._memory: Record | None = None
         self._decided: tuple[Action, State] | None = None
@@ -101,9 +108,10 @@ class Reconciler:
         if lost:
             decision = vanished(record, now, lost)
             return self._tick(decision, Observation(Seen(service)), plan, now)
-        observation = self._observer.observe(plan, record, service, now)
+        observation = self._observer.observe(plan, record, service, now, self.controller)
         now = self.ports.clock.now()
         decision = decide(plan, record, observation, now)
+        decision = self._settled(plan, record, decision, service, now)
         problem = self._act(decision, service, now)
         return self._tick(decision, observation, plan, now, problem)
 
@@ -120,6 +128,29 @@ class Reconciler:
             if tick.decision.state is State.DONE and not tick.problem:
                 return
             self.ports.clock.sleep(RETRY if tick.problem else tick.decision.look_again)
+
+    def hand_over(self) -> None:
+        """Give up the duty with one write, if it is ours: whoever comes next need not wait for it.
+
+        What hinders the write is left: the record then goes stale, which ends the duty as well.
+        """
+        if self._memory is None or self.controller == SCHEDULE:
+            return
+        with suppress(PortError):
+            now = self.ports.clock.now()
+            service = self.ports.router.observe(self.name)
+            record, lost = self._record(service, now)
+            decision = record and handed_over(record, service, now, self.controller)
+            if decision and not lost:
+                self._act(decision, service, now)
+
+    def _settled(
+        self, plan: Plan, record: Record, decision: Decision, service: ServiceState, now: datetime
+    ) -> Decision:
+        self._attaching &= record.duty != self.controller
+        return settled(
+            plan, record, decision, service, now, self.controller, attaching=self._attaching
+        )
 
     def _unseen(self, service: NotSeen | Gone, now: datetime) -> Tick:
         assert self._memory is not None
@@ -181,13 +212,18 @@ class Reconciler:
                     self._memory = ended
                     return ended, ""
                 return known, f"another rollout's record ({written.rollout}) replaced ours"
+            self._attaching = self.controller != SCHEDULE
+            self._happened = written.transitions[-1:]
             return self._fresh(written, now), ""
         if written.seq < known.seq:
             return known, "the record went back to an older one (somebody wrote it back)"
         if written.nonce != known.nonce:  # another controller, or a person, wrote after us
-            done = written.phase is Phase.DONE
-            known = written if done else continued(plan_of(written.plan), known, written, now)
-            self._memory = known
+            if written.phase is Phase.DONE or written.duty != self.controller:
+                return self._fresh(written, now), ""  # the one on duty knows what it has sent
+            self._memory = continued(plan_of(written.plan), known, written, now)
+            return self._memory, ""
+        if known.phase is not Phase.DONE and known.duty != self.controller:
+            return assumed(plan_of(known.plan), known, self.controller, now), ""
         return known, ""
 
     def drained(self, record: Record, since: datetime, delay: timedelta) -> str:
@@ -196,7 +232,9 @@ class Reconciler:
 
     def _fresh(self, written: Record, now: datetime) -> Record:
         done = written.phase is Phase.DONE
-        self._memory = written if done else assume_own(plan_of(written.plan), written, now)
+        self._memory = (
+            written if done else assumed(plan_of(written.plan), written, self.controller, now)
+        )
         return self._memory
 
     # Acting ------------------------------------------------------------------------------------
@@ -225,6 +263,7 @@ class Reconciler:
                 raise
             return error.what
         self._memory = record
+        self._attaching &= record.duty != self.controller
         return ""
 
     # Beginning ---------------------------------------------------------------------------------
@@ -241,7 +280,9 @@ class Reconciler:
                 self._memory, self._unsure = begun.record, None  # the lost answer was a yes
                 return self._tick(started, Observation(Seen(service)), wish.plan, now)
             if isinstance(begun, Attach) and begun.decision is not None:
-                problem = self._act(begun.decision, service, now, first=True)
+                record = assumed(begun.plan, begun.decision.record, self.controller, now)
+                decision = replace(begun.decision, record=record)
+                problem = self._act(decision, service, now, first=True)
             elif isinstance(begun, Decision):
                 problem = self._act(begun, service, now, first=True)
             else:
@@ -300,7 +341,8 @@ class Reconciler:
                 "; ".join(found.refusals), "change the limits, or mend stable before rolling out"
             )
         told = tuple(Message(now, "warning", text) for text in found.warnings)
-        return replace(begun, events=(*begun.events, *told))
+        starting = replace(begun.record, duty=self.controller)
+        return replace(begun, record=starting, events=(*begun.events, *told))
 
 
 def _is_ours(

@@ -13,7 +13,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from controller.cli.app import cli
+from controller.cli.wiring import connect
 from controller.cli.wiring.serving import Served, served
+from controller.engine.codec import decode
+from controller.engine.duty import SCHEDULE
+from controller.engine.observation import ServiceName
+from controller.engine.record import Record
 
 PLAN = "rollout_plans/ion-api.yaml"
 SERVICE = ("ion-api", "--region", "us-central1", "--project", "demo")
@@ -37,6 +42,14 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
 
 def run(*arguments: str, answer: str | None = None) -> Result:
     return CliRunner().invoke(cli, arguments, input=answer)
+
+
+def record_of(world: Served) -> Record:
+    """Return the record on the service of a served world."""
+    name = ServiceName("demo", "us-central1", "ion-api")
+    text = connect(name, dict.fromkeys(VARIABLES, world.address)).ports.router.observe(name)
+    assert text.record_text is not None
+    return decode(text.record_text)
 
 
 def started() -> Result:
@@ -130,3 +143,14 @@ def test_a_signal_detaches_and_the_last_line_says_how_to_go_on() -> None:
     assert finished["outcome"] == "in_progress"
     assert "SIGTERM" in finished["reason"]
     assert finished["next"] == [f"rollout {w} {PLAN}" for w in ("apply", "status", "rollback")]
+
+
+def test_an_apply_that_leaves_in_order_gives_the_duty_up(world: Served) -> None:
+    result = run("apply", PLAN, "--timeout", "2m")
+    assert result.exit_code == 5, result.output
+    assert record_of(world).duty == ""
+
+
+def test_runs_of_one_pass_keep_the_duty_between_them(world: Served) -> None:
+    started()
+    assert record_of(world).duty == SCHEDULE

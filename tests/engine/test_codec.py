@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from controller.engine.codec import Unreadable, decode, encode
 from controller.engine.record import (
+    DUTY_MAX,
     Accumulated,
     Act,
     Ask,
@@ -76,6 +77,7 @@ RECORDS = st.builds(
     extended=st.booleans(),
     stepped_back=st.lists(st.integers(0, 20), max_size=4).map(tuple),
     told=st.lists(TEXT, max_size=3).map(tuple),
+    duty=st.text(st.characters(exclude_categories=["Cs"]), max_size=DUTY_MAX),
     gates=st.dictionaries(
         TEXT,
         st.builds(Accumulated, TIMES, st.builds(Tally, SIDES, SIDES)),
@@ -200,6 +202,13 @@ def test_a_part_that_cannot_be_is_unreadable(key: str, value: Any) -> None:
     plain = {**json.loads(encode(a_record())), key: value}
     with pytest.raises(Unreadable, match=r"."):
         decode(json.dumps(plain))
+
+
+def test_a_record_that_names_no_controller_on_duty_has_none_and_an_endless_name_is_cut() -> None:
+    plain = json.loads(encode(a_record()))
+    assert "duty" not in plain
+    assert decode(json.dumps(plain)).duty == ""
+    assert decode(json.dumps({**plain, "duty": "x" * 5000})).duty == "x" * DUTY_MAX
 
 
 def test_times_are_read_in_utc_whatever_their_zone() -> None:

@@ -20,6 +20,7 @@ from controller.engine import acts
 from controller.engine.begin import Wish
 from controller.engine.codec import BYTES_MAX, Unreadable, decode
 from controller.engine.decision import Refusal, State
+from controller.engine.duty import SCHEDULE
 from controller.engine.events import Event, Shifted
 from controller.engine.observation import ServiceName, ServiceState
 from controller.engine.record import AskKind, Record
@@ -172,8 +173,8 @@ def a_world(**scenario: Any) -> Watched:
     return Watched(sandbox, router, metrics, HttpChecker(session, sandbox.clock, {}))
 
 
-def begun(world: Watched, plan: Plan = PLAN) -> Reconciler:
-    reconciler = Reconciler(world.ports, NAME)
+def begun(world: Watched, plan: Plan = PLAN, controller: str = SCHEDULE) -> Reconciler:
+    reconciler = Reconciler(world.ports, NAME, controller)
     tick = reconciler.begin(Wish(plan, "ada", "r1"))
     assert isinstance(tick, Tick), tick
     world.sandbox.clock.sleep(tick.decision.look_again)
@@ -243,8 +244,8 @@ def test_killed_between_any_two_ticks_it_makes_the_same_moves_for_the_same_reaso
 def test_two_controllers_make_the_same_moves_as_one(name: str) -> None:
     alone, shared = a_world(**SCENARIOS[name]), a_world(**SCENARIOS[name])
     to_the_end(alone)
-    first = begun(shared)
-    pair = (first, Reconciler(shared.ports, NAME))
+    first = begun(shared, PLAN, "a")
+    pair = (first, Reconciler(shared.ports, NAME, "b"))
     list(ticks(shared, lambda number: pair[number % 2]))
     assert shared.splits() == alone.splits()
     assert transitions(shared) == transitions(alone)
@@ -548,7 +549,7 @@ def test_own_requests_stay_no_evidence_when_a_person_pauses_and_resumes_in_betwe
 
 def test_own_requests_stay_no_evidence_when_another_controller_wrote_in_between() -> None:
     world = a_world(traffic=Load(rate_per_s=0.0))
-    first, second = begun(world, IDLE), Reconciler(world.ports, NAME)
+    first, second = begun(world, IDLE, "a"), Reconciler(world.ports, NAME, "b")
     found = ticked(world, first, 20)
     writes = len(world.writes)
     found += ticked(world, second, 40)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import getpass
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -58,13 +59,15 @@ class Rehearsal:
 class Connection:
     """The ports of a command. stop: ends a sleep under way and all later ones.
 
-    person: who acts, as the record will say. rehearsal: None outside the sandbox.
+    person: who acts, as the record will say. controller: the id of this process, as a
+    controller that stays. rehearsal: None outside the sandbox.
     """
 
     name: ServiceName
     ports: Ports
     stop: Callable[[], None]
     person: Callable[[], str]
+    controller: str
     rehearsal: Rehearsal | None = None
 
     def now(self) -> datetime:
@@ -121,7 +124,13 @@ def connect(name: ServiceName, env: Mapping[str, str]) -> Connection:
     checker = HttpChecker(requests.Session(), clock, env, clients.id_token_for)
     has_account = endpoints.run is None or not endpoints.run.plaintext
     ports = Ports(router, metrics, checker, clock)
-    return Connection(name, ports, clock.stop, lambda: _person(env, ambient=has_account))
+    return Connection(
+        name,
+        ports,
+        clock.stop,
+        lambda: _person(env, ambient=has_account),
+        secrets.token_hex(6),
+    )
 
 
 def rehearse(
@@ -146,6 +155,7 @@ def rehearse(
         _ports_in(sandbox, name.region, env),
         lambda: None,
         lambda: env.get("CLOUDSDK_CORE_ACCOUNT") or "you",
+        "rehearsal",
         Rehearsal(loaded.name, world.people_left, world.tell, listen),
     )
 
