@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -71,13 +72,22 @@ def test_the_end_is_one_sentence_with_its_reason_on_stdout() -> None:
     out, err = text_of(ROLLED_BACK)
     assert out.splitlines()[0] == (
         "rolled back at 10%: error-rate 4.1% of 1,203 requests, limit 2% "
-        "(took 1 d 1 h, the candidate served 13,203 requests)"
+        "(took 1 d 1 h, the candidate served at least 13,203 requests)"
     )
     assert out.splitlines()[1:] == [
         "traffic: ion-api-00041-abc 100%",
         "next: rollout history ion-api",
     ]
     assert err == ""
+
+
+@pytest.mark.parametrize(
+    ("served", "said"),
+    [(1, "served at least 1 request)"), (0, "no request of the candidate was counted)")],
+)
+def test_what_the_candidate_served_is_no_more_than_what_was_counted(served: int, said: str) -> None:
+    out, _ = text_of(replace(ROLLED_BACK, served=served))
+    assert said in out.splitlines()[0]
 
 
 def test_what_happens_on_the_way_is_a_line_with_its_time_on_stderr() -> None:

@@ -125,14 +125,17 @@ def sentence(outcome: str, reason: str) -> str:
 
 def _figures(event: Finished) -> str:
     took = f"took {minutes_shown(event.took)}" if event.took is not None else ""
-    served = (
-        f"the candidate served {count_text(event.served)} "
-        f"{'request' if event.served == 1 else 'requests'}"
-        if event.served is not None
-        else ""
-    )
+    served = _served(event.served) if event.served is not None else ""
     told = ", ".join(part for part in (took, served) if part)
     return f" ({told})" if told else ""
+
+
+def _served(count: int) -> str:
+    """Tell what was counted: evidence only, so a stage's first and last minutes are not in it."""
+    if not count:
+        return "no request of the candidate was counted"
+    requests = "request" if count == 1 else "requests"
+    return f"the candidate served at least {count_text(count)} {requests}"
 
 
 def stamp(at: datetime) -> str:
