@@ -10,11 +10,12 @@ from controller.engine import moves
 from controller.engine.decision import Action, Decision, Refusal, State, Write
 from controller.engine.events import Shifted
 from controller.engine.observation import RevisionState, ServiceState
-from controller.engine.record import Act, AskKind, Phase, Record, Shift
+from controller.engine.record import Act, AskKind, Outcome, Phase, Record, Shift
 from controller.engine.split import TAG_OLD, split_text, targets_for
 from controller.plan.model import Plan
 
 _OVER = Refusal("the rollout is over", "`rollout history` tells how it ended")
+_NO_WAY_BACK = Refusal("there is no way back", "`promote`, `cancel` or `rollback --to-revision`")
 
 
 def approve(
@@ -39,7 +40,7 @@ def approve(
         )
     asked = record.ask.kind if record.ask else AskKind.APPROVAL
     if asked is AskKind.NO_WAY_BACK:
-        return Refusal("there is no way back", "`promote`, `cancel` or `rollback --to-revision`")
+        return _NO_WAY_BACK
     text = reason or (record.ask.reason if record.ask else f"stage {following + 1}")
     if asked in (AskKind.NEW_REVISION, AskKind.MONITORING_OUT):
         yes = replace(record, ask=None).resumed(now)
@@ -66,6 +67,8 @@ def reject(
     """Answer with no: the rollout rolls back."""
     if record.ask is None:
         return Refusal("the rollout asks for nothing", "`rollout rollback` puts all on stable")
+    if record.ask.kind is AskKind.NO_WAY_BACK:
+        return _NO_WAY_BACK
     if stage is not None and stage != record.stage + 2:
         return Refusal(f"the rollout has moved on: stage {record.stage + 2} is next, not {stage}")
     del plan
@@ -198,18 +201,31 @@ def roll_back_now(
         if record.phase is Phase.ROLLING_BACK:
             return moves.roll_back(record, service, now, text, by=by)
         return moves.roll_back(replace(record, paused=None), service, now, text, by=by)
-    last = record.outcomes[-1] if record and record.outcomes else None
-    if record and last and last.outcome != "rolled_back" and last.before:
-        if service.asked == dict(last.before):
-            return Refusal(f"all traffic is on {split_text(last.before)} already", exit_code=0)
-        return _to_split(record, service, now, last.before, text, by)
-    if record and last and last.outcome == "rolled_back":
-        way_back = dict(last.before) or {record.stable: 100}
-        if service.asked == way_back:
-            done = f"rolled back already: traffic is {split_text(service.asked)}"
-            return Refusal(done, exit_code=0)
-        return _to_split(record, service, now, way_back, text, by)
+    if record is not None and record.outcomes:
+        return _after(record, record.outcomes[-1], service, now, text, by)
     return _without_record(service, revisions, now, text, by)
+
+
+def _after(
+    record: Record, last: Outcome, service: ServiceState, now: datetime, text: str, by: str
+) -> Decision | Refusal:
+    """Undo an ended rollout: only while its candidate serves, and nobody whom it does not know.
+
+    What was deployed since may be what everybody wants: to take traffic from it needs its name.
+    """
+    way_back = dict(last.before) or {record.stable: 100}
+    serving = split_text(service.asked)
+    if service.asked == way_back:
+        return Refusal(f"rolled back already: traffic is {serving}", exit_code=0)
+    known = {*way_back, last.candidate}
+    if service.asked.get(last.candidate) and set(service.asked) <= known:
+        return _to_split(record, service, now, way_back, text, by)
+    main = max(sorted(way_back), key=lambda name: way_back[name])
+    return Refusal(
+        f"the rollout of {last.candidate} ended, and traffic is {serving} now: "
+        "what to go back to is not known",
+        f"name it: `{_line_to(service, main)}`",
+    )
 
 
 def _to_stage(
@@ -240,8 +256,14 @@ def _without_record(
     return Refusal(
         f"no record tells what stable is; traffic is {split_text(service.asked)}",
         "ready revisions: " + ", ".join(ready[:5]) + "; name one: "
-        f"rollout rollback {service.name.service} --to-revision {ready[-1] if ready else 'REV'}",
+        f"`{_line_to(service, ready[-1] if ready else 'REV')}`",
     )
+
+
+def _line_to(service: ServiceState, revision: str) -> str:
+    name = service.name
+    place = f"{name.service} --region {name.region} --project {name.project}"
+    return f"rollout rollback {place} --to-revision {revision}"
 
 
 def _to_split(

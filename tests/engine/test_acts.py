@@ -13,6 +13,7 @@ from controller.engine import acts
 from controller.engine.decision import Action, Decision, Refusal, State
 from controller.engine.observation import RevisionState, ServiceState, Target
 from controller.engine.record import Accumulated, Act, Ask, AskKind, Outcome, Phase, Record, Shift
+from controller.engine.split import split_text
 from tests.engine.builders import (
     NEW,
     OLD,
@@ -79,6 +80,11 @@ def test_a_rejected_rollout_rolls_back() -> None:
     assert decision.action is Action.ROLL_BACK
     assert split_asked(decision) == {OLD: 100}
     assert "rejected by ada: because" in decision.reason
+
+
+def test_without_a_way_back_a_no_is_refused_with_what_works() -> None:
+    refusal = refused(acts.reject, running(1, ask=Ask(AskKind.NO_WAY_BACK, "gone", T0)))
+    assert "promote" in refusal.mend
 
 
 def test_what_asks_nothing_cannot_be_rejected() -> None:
@@ -189,7 +195,8 @@ class TestRollingBack:
     def test_otherwise_it_is_refused_with_a_line_to_paste(self) -> None:
         refusal = self.back(None, {NEW: 100})
         assert isinstance(refusal, Refusal)
-        assert f"rollout rollback api --to-revision {OLD}" in refusal.mend
+        line = f"rollout rollback api --region us-central1 --project demo --to-revision {OLD}"
+        assert line in refusal.mend
 
     def test_a_record_of_a_service_that_was_made_anew_is_ignored(self) -> None:
         assert isinstance(self.back(running(1, uid="other"), {NEW: 100}), Refusal)
@@ -199,6 +206,22 @@ class TestRollingBack:
         done = running(1, phase=Phase.DONE, weight=0, outcomes=(ended,))
         for split in ({NEW: 100}, {OLD: 80, NEW: 20}):
             assert self.split(done, split) == {OLD: 100}
+
+    @pytest.mark.parametrize("outcome", ["rolled_back", "promoted", "cancelled"])
+    @pytest.mark.parametrize(
+        "split", [{"api-3": 100}, {NEW: 20, "api-3": 80}, {OLD: 5, "api-3": 95}]
+    )
+    def test_what_was_deployed_since_keeps_its_traffic_unless_a_revision_is_named(
+        self, outcome: str, split: dict[str, int]
+    ) -> None:
+        ended = Outcome(outcome, NEW, T0, "over", "", {OLD: 100})
+        done = running(1, phase=Phase.DONE, weight=0, outcomes=(ended,))
+        refusal = self.back(done, split)
+        assert isinstance(refusal, Refusal)
+        assert refusal.exit_code == 1
+        assert split_text(split) in refusal.reason
+        assert f"--project demo --to-revision {OLD}`" in refusal.mend
+        assert self.split(done, split, to_revision=OLD) == {OLD: 100}
 
 
 class TestOtherHands:
