@@ -16,6 +16,8 @@ from controller.cli import options
 from controller.cli.stops import Code, Stop
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from controller.cli.target import Target
     from controller.cli.wiring import Connection
     from controller.reconciler import Reconciler, Tick
@@ -147,14 +149,14 @@ def _run(
     if isinstance(done, Refusal):
         if done.exit_code:
             raise Stop(done.reason, done.mend, done.exit_code)
-        _say(done.reason, found, given["output"])
+        _say(done.reason, found, given["output"], at=connection.now())
         return
     if word in {"rollback", "reject"}:
         told = _told(word, done)
         done, took = _verified(Reconciler(ports, name), done)
-        _say(f"{told}; in force after {took}", found, given["output"], done)
+        _say(f"{told}; in force after {took}", found, given["output"], done, at=done.at)
         return
-    _say(_told(word, done), found, given["output"], done)
+    _say(_told(word, done), found, given["output"], done, at=done.at)
 
 
 def _verified(reconciler: Reconciler, done: Tick) -> tuple[Tick, str]:
@@ -214,16 +216,13 @@ def _told(word: str, tick: Tick) -> str:
     return f"{said}: traffic is {split_text(_split(tick))}" + (f" ({reason})" if reason else "")
 
 
-def _say(text: str, found: Target, output: str, tick: Tick | None = None) -> None:
-    from datetime import UTC, datetime
-
+def _say(text: str, found: Target, output: str, tick: Tick | None = None, *, at: datetime) -> None:
     from controller.cli.views import make
     from controller.engine.events import Finished
 
     if output == "text":
         click.echo(text)
         return
-    at = tick.at if tick is not None else datetime.fromtimestamp(0, UTC)
     split = _split(tick) if tick is not None else {}
     outcome = tick.decision.state.value if tick is not None else "done"
     known = {"done": "nothing_to_do", "taken_over": "taken_over", "rolling_back": "rolled_back"}

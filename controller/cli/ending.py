@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from controller.cli import hints
 from controller.cli.stops import Code
 from controller.engine.decision import State
 from controller.engine.events import Finished
@@ -72,14 +73,13 @@ def of_open(tick: Tick, place: str, served: int, why: str = "") -> Ending:
     reason = f"{why}; {decision.reason}" if why else decision.reason
     if decision.state is State.TAKEN_OVER:
         split = split_text(split_of(tick))
-        reason += f"; traffic is {split}, nobody watches until it is resumed"
-        commands: tuple[str, ...] = tuple(
-            f"rollout {word} {place}" for word in ("resume", "rollback", "cancel")
-        )
+        reason += f"; traffic is {split}, nobody watches"
+        commands = hints.of_taken_over(decision.record, tick.observation, place)
+        if any(line.startswith("rollout resume ") for line in commands):
+            reason += " until it is resumed"
         outcome, code = "taken_over", Code.SPLIT
     elif decision.only_a_person:
-        words = ("resume",) if decision.state is State.PAUSED else ("approve", "reject")
-        commands = tuple(f"rollout {word} {place}" for word in (*words, "rollback"))
+        commands = hints.of_a_person(decision.record, place)
         outcome, code = "waiting", Code.WAITING
     else:
         commands = (

@@ -16,6 +16,7 @@ import click
 from controller.cli import deeds, ending
 from controller.cli.ending import Ending
 from controller.cli.stops import Code, Stop
+from controller.cli.wiring import wall_clock
 from controller.engine.begin import Attach, Nothing, Wish
 from controller.engine.decision import Action, Refusal, State
 from controller.engine.duty import SCHEDULE
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 REFUSED_MAX = 5  # writes in a row; --no-wait must end, a schedule runs it again
 DETACH_SECONDS = 5.0  # after a signal a call under way may take so long, then it is left
-EPOCH = datetime.fromtimestamp(0).astimezone()
 
 
 class Detached(BaseException):
@@ -55,8 +55,8 @@ class Run:
     is_finished: bool = False
 
     def now(self) -> datetime:
-        """Return the time of the world, the beginning of time before there is one."""
-        return self.connection.now() if self.connection else EPOCH
+        """Return the time of the world; before there is one, the system's."""
+        return self.connection.now() if self.connection else wall_clock()
 
     def message(self, level: str, text: str) -> None:
         """Show a sentence."""

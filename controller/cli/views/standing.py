@@ -10,14 +10,15 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from controller.cli import hints
 from controller.cli.views.json import seconds, time, verdict_values
 from controller.cli.views.text import OUTCOMES, sentence, stamp
 from controller.engine.codec import Unreadable, decode
 from controller.engine.decision import State
 from controller.engine.moves import expected_split, state_of
 from controller.engine.observation import ServiceName, ServiceState
-from controller.engine.record import AskKind, Phase, Record
-from controller.engine.split import split_text
+from controller.engine.record import Phase, Record
+from controller.engine.split import TAG_NEW, split_text
 from controller.engine.watching import held, hold_of, unwatched_after
 from controller.engine.wording import minutes_shown
 from controller.gates.judging import judge
@@ -66,7 +67,9 @@ def standing(service: ServiceState, now: datetime, target: str) -> Standing:
         text = f"the record on the service cannot be read: {error}"
         return Standing(service.name, now, split, unreadable=text, next=_back(target))
     if record is None:
-        return Standing(service.name, now, split, next=_apply(target))
+        # Our tag without a record: somebody deleted it, and `apply` refuses to begin.
+        lost = any(one.tag == TAG_NEW for one in service.targets)
+        return Standing(service.name, now, split, next=(_back if lost else _apply)(target))
     if record.uid != service.uid:
         text = "the service was deleted and made anew: the old record is ignored"
         return Standing(service.name, now, split, waits=text, next=_apply(target))
@@ -144,11 +147,9 @@ def _next(record: Record, state: State, target: str, *, unwatched: bool) -> tupl
         case State.DONE:
             promoted = record.outcome is not None and record.outcome.outcome == "promoted"
             return (f"rollout history {target}", *(_back(target) if promoted else ()))
-        case State.ASKING if record.ask and record.ask.kind is AskKind.NO_WAY_BACK:
-            return (f"rollout promote {target}", f"rollout cancel {target}")
-        case State.ASKING:
-            return (f"rollout approve {target}", f"rollout reject {target}", *go_on)
-        case State.PAUSED | State.TAKEN_OVER:
+        case State.ASKING | State.PAUSED:
+            return (*hints.of_a_person(record, target), *go_on)
+        case State.TAKEN_OVER:
             return (f"rollout resume {target}", *_back(target), f"rollout cancel {target}")
         case _:
             return (*go_on, *_back(target))

@@ -39,6 +39,7 @@ __all__ = [
     "resolve_region",
     "scenario_named",
     "scenarios",
+    "wall_clock",
 ]
 
 USER_AGENT = f"rollout/{__version__}"
@@ -92,6 +93,13 @@ def scenario_named(scenario: str) -> Scenario:
         near = difflib.get_close_matches(scenario, scenarios(), n=2, cutoff=0.5)
         mend = f"did you mean {' or '.join(near)}?" if near and scenario not in near else ""
         raise Stop(str(error), mend, Code.USAGE) from error
+
+
+def wall_clock() -> datetime:
+    """Return the system's time, for what is said before there is a connection."""
+    from controller.cloud.clock import SystemClock
+
+    return SystemClock().now()
 
 
 def connect(name: ServiceName, env: Mapping[str, str]) -> Connection:

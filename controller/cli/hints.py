@@ -1,0 +1,49 @@
+"""Which commands make sense for a rollout that waits for a person: only such as are not refused.
+
+Pure: a record and what commands call the service in, command lines out.
+"""
+
+from __future__ import annotations
+
+from controller.engine.codec import Unreadable, decode
+from controller.engine.observation import Observation, Seen, ServiceState
+from controller.engine.record import AskKind, Record
+
+
+def of_a_person(record: Record, place: str) -> tuple[str, ...]:
+    """Return what a person can do about a rollout that is paused or asks; none is taken over."""
+    if record.ask is not None and record.ask.kind is AskKind.NO_WAY_BACK:
+        to_another = f"rollout rollback {place} --to-revision REV"
+        return (*_lines(place, "promote", "cancel"), to_another)
+    answered = record.stage + 1 in (*record.approved, *record.waived)
+    words = ["resume"] if record.paused else []
+    if record.ask is not None:
+        words += ["reject"] if answered else ["approve", "reject"]
+    return _lines(place, *words, "rollback", "cancel")
+
+
+def of_taken_over(record: Record, seen: Observation, place: str) -> tuple[str, ...]:
+    """Return what a person can do where another hand holds the service. record: what we know."""
+    if not isinstance(seen.service, Seen):
+        return _lines(place, "status")
+    service = seen.service.value
+    if service.uid != record.uid:
+        return _lines(place, "status")
+    there = _record_on(service)
+    if there is not None and there.rollout != record.rollout:
+        return _lines(place, "status")
+    if there is not None and there.nonce == record.nonce:
+        return _lines(place, "resume", "rollback", "cancel")
+    on_stable = set(service.asked) <= set(record.before)
+    return _lines(place, "status") if on_stable else _lines(place, "rollback", "status")
+
+
+def _record_on(service: ServiceState) -> Record | None:
+    try:
+        return decode(service.record_text) if service.record_text is not None else None
+    except Unreadable:
+        return None
+
+
+def _lines(place: str, *words: str) -> tuple[str, ...]:
+    return tuple(f"rollout {word} {place}" for word in words)
