@@ -133,6 +133,7 @@ def _run(
     from controller.cli import deeds
     from controller.cli.target import find
     from controller.engine.decision import Refusal
+    from controller.engine.wording import minutes_shown
     from controller.reconciler import Reconciler
 
     found = find(given["target"], project=given["project"], region=given["region"])
@@ -155,6 +156,12 @@ def _run(
         told = _told(word, done)
         done, took = _verified(Reconciler(ports, name), done)
         _say(f"{told}; in force after {took}", found, given["output"], done, at=done.at)
+        return
+    if word == "promote":
+        told, at = _told(word, done), done.at
+        done = _in_force(Reconciler(ports, name), done, found)
+        took = f"; in force after {minutes_shown(done.at - at)}" if done.at > at else ""
+        _say(told + took, found, given["output"], done, at=done.at)
         return
     _say(_told(word, done), found, given["output"], done, at=done.at)
 
@@ -191,6 +198,37 @@ def _verified(reconciler: Reconciler, done: Tick) -> tuple[Tick, str]:
         # Closes the record; a controller that watches may have done it, and the next one would.
         return reconciler.tick() or done, took
     return done, took
+
+
+def _in_force(reconciler: Reconciler, done: Tick, found: Target) -> Tick:
+    """See a promotion to its end, as whoever watches does, and return its last tick.
+
+    Raises Stop where it came to another end (3: rolled back), or to none within three minutes (6).
+    """
+    from datetime import timedelta
+
+    from controller.engine.decision import State
+    from controller.engine.moves import POLL
+    from controller.ports import PortError
+
+    clock = reconciler.ports.clock
+    until = clock.now() + timedelta(minutes=3)
+    look = f"look with `rollout status {found.place}`"
+    last = done
+    while last.decision.state is State.SHIFTING or last.problem:
+        if clock.now() >= until:
+            what = "the promotion was written and is not seen in force after 3 minutes"
+            raise Stop(what, f"{look}; `rollout apply` goes on with it", Code.SPLIT)
+        clock.sleep(POLL)
+        with suppress(PortError):  # it is written: what cannot be read now is looked at again
+            last = reconciler.tick() or last
+    outcome = last.decision.record.outcome
+    ended = outcome.outcome if outcome is not None else ""
+    if ended != "promoted":
+        code = Code.ROLLED_BACK if ended == "rolled_back" else Code.SPLIT
+        why = outcome.reason if outcome is not None else last.decision.reason
+        raise Stop(f"not promoted: {why}", look, code)
+    return last
 
 
 def _split(tick: Tick) -> dict[str, int]:

@@ -15,6 +15,14 @@ from controller.engine.split import TAG_OLD, split_text, targets_for
 from controller.plan.model import Plan
 
 _OVER = Refusal("the rollout is over", "`rollout history` tells how it ended")
+_DECIDED = {
+    Phase.DONE: _OVER,
+    Phase.ROLLING_BACK: _OVER,
+    Phase.PROMOTING: Refusal(
+        "it is being promoted already",
+        "`rollout status` shows when it is in force, `rollout rollback` puts all on stable",
+    ),
+}
 _NO_WAY_BACK = Refusal("there is no way back", "`promote`, `cancel` or `rollback --to-revision`")
 
 
@@ -28,10 +36,9 @@ def approve(
     stage: int | None = None,
 ) -> Decision | Refusal:
     """Answer what the rollout asks with yes. stage: 1-based, the one the approval is meant for."""
-    if record.phase in (Phase.DONE, Phase.ROLLING_BACK):
-        return _OVER
-    if service.asked != moves.expected_split(record):
-        return _moved(service)
+    refused = _not_movable(record, service)
+    if refused is not None:
+        return refused
     following = record.stage + 1
     if stage is not None and stage != following + 1:
         return Refusal(
@@ -80,10 +87,9 @@ def pause(
 ) -> Decision | Refusal:
     """Let the hold stand still; gates and checks go on being judged, a fail still rolls back."""
     del plan
-    if record.phase in (Phase.DONE, Phase.ROLLING_BACK):
-        return _OVER
-    if service.asked != moves.expected_split(record):
-        return _moved(service)
+    refused = _not_movable(record, service)
+    if refused is not None:
+        return refused
     if record.paused is not None:
         return Refusal(f"{record.paused.by} paused it already", "`rollout resume` lets it go on")
     still = replace(record, paused=Act(by, now, reason), stopped=record.stopped or now)
@@ -134,12 +140,14 @@ def advance(
 def promote_now(
     plan: Plan, record: Record, service: ServiceState, now: datetime, by: str, reason: str = ""
 ) -> Decision | Refusal:
-    """Give the candidate everything and finish."""
+    """Give the candidate everything, and finish once that is in force."""
     refused = _not_movable(record, service)
     if refused is not None:
         return refused
     text = f"promoted by {by}: {reason}".rstrip(": ")
-    return moves.promote(plan, replace(record, paused=None), service, now, text, by)
+    if record.weight == 100 and record.shift is None:
+        return moves.promote(plan, record, service, now, text, by)
+    return moves.promoting(record, service, now, text, by)
 
 
 def cancel_now(
@@ -155,8 +163,8 @@ def cancel_now(
 
 
 def _not_movable(record: Record, service: ServiceState) -> Refusal | None:
-    if record.phase in (Phase.DONE, Phase.ROLLING_BACK):
-        return _OVER
+    if record.phase in _DECIDED:
+        return _DECIDED[record.phase]
     return _moved(service) if service.asked != moves.expected_split(record) else None
 
 

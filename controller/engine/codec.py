@@ -68,12 +68,13 @@ def must_fit(plan: Plan, record: Record) -> None:
     shifting, running = record.shift is not None, record.phase is Phase.RUNNING
     if record.stage >= len(plan.stages):
         raise Unreadable(f"it is in stage {record.stage + 1} of {len(plan.stages)}")
-    if (record.stage < 0) == running and record.phase is not Phase.ROLLING_BACK:
+    ending = record.phase in (Phase.PROMOTING, Phase.ROLLING_BACK)
+    if (record.stage < 0) == running and not ending:
         raise Unreadable(f"it is {record.phase.value} in stage {record.stage + 1}")
     if running and not shifting and record.in_force is None:
         raise Unreadable("its split is neither in force nor asked for")
-    if record.phase is Phase.ROLLING_BACK and not shifting:
-        raise Unreadable("it rolls back and never asked for it")
+    if ending and not shifting:
+        raise Unreadable(f"it is {record.phase.value.replace('_', ' ')} and never asked for it")
 
 
 def _plain(r: Record) -> dict[str, Any]:

@@ -175,6 +175,8 @@ def _rolling_back(record: Record, service: ServiceState, now: datetime) -> Decis
 
 def _shifting(plan: Plan, record: Record, service: ServiceState, now: datetime) -> Decision:
     if _is_in_force(record, service):
+        if record.phase is Phase.PROMOTING:
+            return moves.promoted(plan, record, service, now)
         return moves.in_force(record, service, now)
     assert record.shift is not None
     waited = now - record.shift.at

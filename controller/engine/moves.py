@@ -51,6 +51,8 @@ def state_of(record: Record) -> State:
             return State.DONE
         case Phase.ROLLING_BACK:
             return State.ROLLING_BACK
+        case Phase.PROMOTING:
+            return State.SHIFTING
         case _ if record.ask is not None:
             return State.ASKING
         case _ if record.paused is not None:
@@ -122,6 +124,8 @@ def shift_failed(
     """Write the split before back and ask: an up-shift did not come into force."""
     assert record.shift is not None
     stage = record.stage - 1
+    if record.phase is Phase.PROMOTING:  # it is in its stage still, which begins anew
+        stage, record = record.stage, _measured_anew(plan, record)
     back = replace(
         record,
         phase=Phase.RUNNING if stage >= 0 else Phase.STARTING,
@@ -187,6 +191,53 @@ def promote(
         served=record.served + served_in_stage(plan, record),
     )
     return _ended(done, service, now, "promoted", reason, by=by, raises=True)
+
+
+def promoting(
+    record: Record, service: ServiceState, now: datetime, reason: str, by: str
+) -> Decision:
+    """Ask for everything by a person's word; the rollout is done once that is in force."""
+    before, stage = record.weight, record.stage
+    if record.shift is not None and record.shift.weight_before < record.weight:
+        before, stage = record.shift.weight_before, stage - 1  # that stage was never reached
+    asked = replace(
+        record,
+        phase=Phase.PROMOTING,
+        stage=stage,
+        weight=100,
+        shift=Shift(now, before),
+        ask=None,
+        paused=None,
+    ).noting(now, "promote", reason, by)
+    split = expected_split(asked)
+    return Decision(
+        Action.SHIFT,
+        reason,
+        POLL,
+        asked,
+        State.SHIFTING,
+        _write(service, asked, raises=True),
+        (Shifted(now, split, in_force=False, reason=reason),),
+    )
+
+
+def promoted(plan: Plan, record: Record, service: ServiceState, now: datetime) -> Decision:
+    """End a person's promotion that is in force."""
+    last = next((t for t in reversed(record.transitions) if t.what == "promote"), None)
+    reason, by = (last.reason, last.by) if last else ("promoted", "")
+    return promote(plan, record, service, now, reason, by)
+
+
+def _measured_anew(plan: Plan, record: Record) -> Record:
+    return replace(
+        record,
+        in_force=None,
+        uncounted=timedelta(0),
+        stopped=None,
+        gates={},
+        verdicts={},
+        served=record.served + served_in_stage(plan, record),
+    )
 
 
 def cancel(record: Record, service: ServiceState, now: datetime, reason: str, by: str) -> Decision:

@@ -25,6 +25,7 @@ class Phase(StrEnum):
 
     STARTING = "starting"  # before the first shift: pre-checks
     RUNNING = "running"
+    PROMOTING = "promoting"  # a person asked for 100%; the rollout is done once that is in force
     ROLLING_BACK = "rolling_back"
     DONE = "done"
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
@@ -32,12 +33,17 @@ VARIABLES = (
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
     with served("healthy", None, None, port=0, speed=60) as one:
-        for variable in VARIABLES:
-            monkeypatch.setenv(variable, one.address)
-        monkeypatch.setenv("CLOUDSDK_CORE_PROJECT", "demo")
-        monkeypatch.setenv("CLOUDSDK_CORE_ACCOUNT", "olga@example.com")
-        monkeypatch.delenv("CI", raising=False)
+        live_in(one, monkeypatch)
         yield one
+
+
+def live_in(world: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every command of this test talk to the world."""
+    for variable in VARIABLES:
+        monkeypatch.setenv(variable, world.address)
+    monkeypatch.setenv("CLOUDSDK_CORE_PROJECT", "demo")
+    monkeypatch.setenv("CLOUDSDK_CORE_ACCOUNT", "olga@example.com")
+    monkeypatch.delenv("CI", raising=False)
 
 
 def run(*arguments: str, answer: str | None = None) -> Result:
@@ -154,3 +160,36 @@ def test_an_apply_that_leaves_in_order_gives_the_duty_up(world: Served) -> None:
 def test_runs_of_one_pass_keep_the_duty_between_them(world: Served) -> None:
     started()
     assert record_of(world).duty == SCHEDULE
+
+
+def test_a_promotion_is_said_to_be_done_once_everybody_gets_the_candidate(world: Served) -> None:
+    started()
+    result = run("promote", *SERVICE, "--yes", "--reason", "a hotfix")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("promoted: traffic is ion-api-00042-xyz 100%")
+    assert "; in force after " in result.stdout
+    outcome = record_of(world).outcome
+    assert outcome is not None
+    assert (outcome.outcome, outcome.by) == ("promoted", "olga@example.com")
+
+
+STUCK = """
+about: no shift ever comes into force
+faults:
+  - {shift: every 1, takes: 9h}
+"""
+
+
+def test_a_promotion_that_does_not_come_into_force_is_not_said_to_be_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scenario = tmp_path / "stuck.yaml"
+    scenario.write_text(STUCK, encoding="utf-8")
+    with served(str(scenario), None, None, port=0, speed=300) as stuck:
+        live_in(stuck, monkeypatch)
+        started()
+        result = run("promote", *SERVICE, "--yes")
+        assert result.exit_code == 6, result.output
+        assert "not seen in force after 3 minutes" in result.stderr
+        assert "promoted" not in result.stdout
+        assert record_of(stuck).outcome is None

@@ -10,11 +10,14 @@ from typing import Any, ClassVar
 import pytest
 
 from controller.engine import acts
+from controller.engine.codec import Unreadable, decode, encode, must_fit
+from controller.engine.decide import decide
 from controller.engine.decision import Action, Decision, Refusal, State
-from controller.engine.observation import RevisionState, ServiceState, Target
+from controller.engine.observation import Observation, RevisionState, Seen, ServiceState, Target
 from controller.engine.record import Accumulated, Act, Ask, AskKind, Outcome, Phase, Record, Shift
 from controller.engine.split import split_text
 from tests.engine.builders import (
+    MINUTE,
     NEW,
     OLD,
     PLAN,
@@ -23,6 +26,7 @@ from tests.engine.builders import (
     running,
     service_of,
     split_asked,
+    starting,
 )
 
 NOW = at(40)
@@ -135,6 +139,72 @@ def test_cancel_leaves_the_traffic_as_it_is_even_in_another_hand() -> None:
 def test_what_is_over_or_rolling_back_is_left_alone(deed: Deed, phase: Phase) -> None:
     weight = 0 if phase is Phase.ROLLING_BACK else 50
     refused(deed, running(1, phase=phase, weight=weight))
+
+
+class TestPromoting:
+    """A promotion from below 100% is over only once everybody gets the candidate."""
+
+    def asked(self, record: Record) -> Record:
+        decision = do(acts.promote_now, record)
+        assert split_asked(decision) == {NEW: 100}
+        assert decision.state is State.SHIFTING
+        assert decision.record.outcome is None
+        return replace(decision.record, at=NOW)
+
+    def seen(self, record: Record, minutes: float, **service: Any) -> Decision:
+        before = service_of(running(1)).targets
+        state = service_of(record, **{"statuses": before, "reconciling": True, **service})
+        new, old = (Seen(RevisionState(name, ready=True)) for name in (NEW, OLD))
+        return decide(PLAN, record, Observation(Seen(state), new, old), NOW + MINUTE * minutes)
+
+    def test_it_ends_promoted_by_whom_it_was_once_it_is_in_force(self) -> None:
+        record = self.asked(running(1, gates={"errors": Accumulated(NOW)}))
+        assert self.seen(record, 1).action is Action.WAIT
+        done = self.seen(record, 2, statuses=service_of(record).targets, reconciling=False).record
+        assert done.outcome is not None
+        assert (done.outcome.outcome, done.outcome.by) == ("promoted", "ada")
+        assert "because" in done.outcome.reason
+
+    @pytest.mark.parametrize(
+        ("before", "split"),
+        [
+            (running(1), {OLD: 50, NEW: 50}),
+            (running(2, shift=Shift(T0, 50), in_force=None), {OLD: 50, NEW: 50}),
+            (running(0, shift=Shift(T0, 50), in_force=None), {OLD: 90, NEW: 10}),
+            (starting(), {OLD: 100}),
+        ],
+        ids=["in a stage", "shifting up", "stepping back", "before the first shift"],
+    )
+    def test_where_it_never_comes_into_force_the_split_before_is_put_back_and_asked_about(
+        self, before: Record, split: dict[str, int]
+    ) -> None:
+        failed = self.seen(self.asked(before), 16)
+        assert split_asked(failed) == split
+        assert failed.record.ask is not None
+        assert failed.record.ask.kind is AskKind.SHIFT_FAILED
+        assert failed.record.outcome is None
+        must_fit(PLAN, failed.record)
+
+    def test_a_candidate_that_is_lost_on_the_way_is_rolled_back(self) -> None:
+        record = self.asked(running(1))
+        state = service_of(record, statuses=service_of(running(1)).targets)
+        lost = Observation(Seen(state), Seen(RevisionState(NEW, ready=False, why="crashed")))
+        assert decide(PLAN, record, lost, NOW).action is Action.ROLL_BACK
+
+    def test_meanwhile_only_a_rollback_or_a_cancel_is_taken(self) -> None:
+        record = self.asked(running(1))
+        for deed in (acts.promote_now, acts.advance, acts.pause, acts.approve):
+            assert "promoted already" in refused(deed, record).reason
+        assert do(acts.cancel_now, record).record.phase is Phase.DONE
+        back = acts.roll_back_now(record, service_of(record), (), NOW, "ada")
+        assert isinstance(back, Decision)
+        assert split_asked(back) == {OLD: 100}
+
+    def test_its_record_is_one_that_can_be(self) -> None:
+        record = self.asked(running(1))
+        must_fit(PLAN, decode(encode(record)))
+        with pytest.raises(Unreadable):
+            must_fit(PLAN, replace(record, shift=None))
 
 
 class TestRollingBack:

@@ -432,6 +432,34 @@ def test_an_act_of_a_person_is_seen_by_the_controller_that_watches() -> None:
     assert (outcome.outcome, outcome.by) == ("rolled_back", "ada")
 
 
+@pytest.mark.parametrize("by", ["one that stays", "fresh processes"])
+def test_a_promotion_by_a_person_is_seen_in_force_by_whoever_watches(by: str) -> None:
+    world = a_world()
+    watching = begun(world)
+    ticked(world, watching, 10)
+    done = people.act(world.ports, NAME, partial(acts.promote_now, by="ada", reason="hotfix"))
+    assert isinstance(done, Tick), done
+    assert world.record().outcome is None
+    fresh = by == "fresh processes"
+    found = list(ticks(world, lambda _: Reconciler(world.ports, NAME) if fresh else watching))
+    outcome = world.record().outcome
+    assert outcome is not None
+    assert (outcome.outcome, outcome.by) == ("promoted", "ada")
+    assert found[-1].at > done.at
+    assert world.router.observe(NAME).in_force == {CANDIDATE: 100}
+
+
+def test_a_promotion_that_never_comes_into_force_is_taken_back_and_asked_about() -> None:
+    world = a_world(faults=(ShiftFault(nth=(2,), takes=timedelta(hours=9)),))
+    watching = begun(world)
+    ticked(world, watching, 10)
+    assert isinstance(people.act(world.ports, NAME, partial(acts.promote_now, by="ada")), Tick)
+    found = ticks(world, lambda _: watching)
+    ask = next(tick.decision.record.ask for tick in found if tick.decision.record.ask)
+    assert ask.kind is AskKind.SHIFT_FAILED
+    assert world.router.observe(NAME).asked == {STABLE: 90, CANDIDATE: 10}
+
+
 @pytest.mark.parametrize("deed", [acts.advance, acts.pause, acts.cancel_now])
 def test_an_act_whose_answer_is_lost_is_done_once_and_said_to_be_done(deed: Any) -> None:
     def acted(each: Watched) -> Tick | Refusal:
