@@ -66,7 +66,9 @@ def settled(
         return replace(decision, record=taken)
     if record.shift is not None:
         return decision  # no check is sent before it is in force, and that is written
-    note = moves.note(taken, service, now, decision.reason, decision.look_again)
+    # Its checks wait for the next look: a process of a few minutes shall live to send them.
+    soon = min(decision.look_again, moves.SOON)
+    note = moves.note(taken, service, now, decision.reason, soon)
     return replace(note, events=decision.events, verdicts=decision.verdicts)
 
 

@@ -78,6 +78,7 @@ def test_whoever_attaches_takes_the_duty_and_the_one_before_stops_sending() -> N
     taking, *later = ticked(world, second, 6)
     assert waited(taking)
     assert taking.decision.record.duty == "b"
+    assert taking.decision.look_again <= timedelta(seconds=15)
     assert all(sent(tick) for tick in later)
     found = ticked(world, first, 6)
     assert all(waited(tick) for tick in found)
