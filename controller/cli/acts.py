@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
     from controller.cli.target import Target
     from controller.cli.wiring import Connection
-    from controller.reconciler import Reconciler, Tick
+    from controller.reconciler import Tick
 
 _EXAMPLE = "\b\nExample:\n  rollout {} --region us-central1 --project ion-prod"
 
@@ -130,7 +129,7 @@ def _run(
     to_revision: str | None = None,
 ) -> None:
     """Ask where it must be asked, do it, and say what is so now."""
-    from controller.cli import deeds
+    from controller.cli import deeds, seen
     from controller.cli.target import find
     from controller.engine.decision import Refusal
     from controller.engine.wording import minutes_shown
@@ -154,81 +153,16 @@ def _run(
         return
     if word in {"rollback", "reject"}:
         told = _told(word, done)
-        done, took = _verified(Reconciler(ports, name), done)
+        done, took = seen.rolled_back(Reconciler(ports, name), done)
         _say(f"{told}; in force after {took}", found, given["output"], done, at=done.at)
         return
     if word == "promote":
         told, at = _told(word, done), done.at
-        done = _in_force(Reconciler(ports, name), done, found)
+        done = seen.promoted(Reconciler(ports, name), done, found.place)
         took = f"; in force after {minutes_shown(done.at - at)}" if done.at > at else ""
         _say(told + took, found, given["output"], done, at=done.at)
         return
     _say(_told(word, done), found, given["output"], done, at=done.at)
-
-
-def _verified(reconciler: Reconciler, done: Tick) -> tuple[Tick, str]:
-    """See a rollback to its end, and return how long that took, for people.
-
-    Whoever watches the rollout does the same meanwhile. Raises Stop (6) where it was written and
-    is not seen in force within three minutes.
-    """
-    from datetime import timedelta
-
-    from controller.engine.moves import POLL
-    from controller.engine.wording import minutes_shown
-    from controller.ports import PortError
-
-    clock = reconciler.ports.clock
-    until = clock.now() + timedelta(minutes=3)
-    wanted = _split(done)
-    while clock.now() < until:
-        with suppress(PortError):  # it is written: what cannot be read now is looked at again
-            service = reconciler.ports.router.observe(reconciler.name)
-            if service.in_force == wanted and not service.reconciling:
-                break
-        clock.sleep(POLL)
-    else:
-        raise Stop(
-            "the rollback was written and is not seen in force after 3 minutes",
-            "look with `rollout status`, or run it again",
-            Code.SPLIT,
-        )
-    took = minutes_shown(clock.now() - done.at)
-    with suppress(PortError):
-        # Closes the record; a controller that watches may have done it, and the next one would.
-        return reconciler.tick() or done, took
-    return done, took
-
-
-def _in_force(reconciler: Reconciler, done: Tick, found: Target) -> Tick:
-    """See a promotion to its end, as whoever watches does, and return its last tick.
-
-    Raises Stop where it came to another end (3: rolled back), or to none within three minutes (6).
-    """
-    from datetime import timedelta
-
-    from controller.engine.decision import State
-    from controller.engine.moves import POLL
-    from controller.ports import PortError
-
-    clock = reconciler.ports.clock
-    until = clock.now() + timedelta(minutes=3)
-    look = f"look with `rollout status {found.place}`"
-    last = done
-    while last.decision.state is State.SHIFTING or last.problem:
-        if clock.now() >= until:
-            what = "the promotion was written and is not seen in force after 3 minutes"
-            raise Stop(what, f"{look}; `rollout apply` goes on with it", Code.SPLIT)
-        clock.sleep(POLL)
-        with suppress(PortError):  # it is written: what cannot be read now is looked at again
-            last = reconciler.tick() or last
-    outcome = last.decision.record.outcome
-    ended = outcome.outcome if outcome is not None else ""
-    if ended != "promoted":
-        code = Code.ROLLED_BACK if ended == "rolled_back" else Code.SPLIT
-        why = outcome.reason if outcome is not None else last.decision.reason
-        raise Stop(f"not promoted: {why}", look, code)
-    return last
 
 
 def _split(tick: Tick) -> dict[str, int]:
