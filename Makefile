@@ -2,7 +2,7 @@
 # files it was made from sets up again. Paths in recipes are relative, so that the checkout may lie
 # under a path with spaces. Logic of more than a few lines belongs in Python.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix bench lock clean
+.PHONY: help demo test check fix bench calibrate lock clean
 .DELETE_ON_ERROR:
 SHELL := /bin/sh
 
@@ -36,6 +36,9 @@ fix: .venv/.dev ## format, and mend what ruff can mend
 
 bench: .venv/.run ## measure start-up, status and the rehearsal against their goals
 	@met=0; for b in start_up status rehearsal; do $(PY) benchmarks/$$b.py || met=1; done; exit $$met
+
+calibrate: .venv/.run ## measure how often each type of gate fails a candidate that is at its limit
+	@$(PY) benchmarks/gates/calibrate.py
 
 # Universal and hashed, for Python >= 3.11 on any system, naming no registry.
 LOCK = uv pip compile -q --universal --python-version 3.11 --generate-hashes --upgrade \

@@ -49,7 +49,7 @@ def approve(
     if asked is AskKind.NO_WAY_BACK:
         return _NO_WAY_BACK
     text = reason or (record.ask.reason if record.ask else f"stage {following + 1}")
-    if asked in (AskKind.NEW_REVISION, AskKind.MONITORING_OUT):
+    if asked in (AskKind.NEW_REVISION, AskKind.MONITORING_OUT, AskKind.BOTH_FAILING):
         yes = replace(record, ask=None).resumed(now)
     elif asked is not AskKind.APPROVAL:
         yes = replace(record, waived=(*record.waived, following))
@@ -116,8 +116,11 @@ def resume(
             in_force=None,
             uncounted=timedelta(0),
             stopped=None,
-            gates={},
             verdicts={},
+            came_from=record.stage,
+            # since when the other hand's split was in force is not known: the lower weight is safe
+            weight_before=min(record.weight, service.asked.get(record.candidate, 0)),
+            trial=None,
         )
     return moves.note(going, service, now, text, moves.SOON, transition="resumed", by=by)
 

@@ -19,8 +19,9 @@ from controller.engine.record import (
     Record,
     Shift,
     Transition,
+    Trial,
 )
-from controller.gates import tally
+from controller.gates import history, kernel, state_json
 from controller.plan.model import Plan
 
 FORMAT = 1
@@ -107,8 +108,17 @@ def _plain(r: Record) -> dict[str, Any]:
         "extended": r.extended or None,
         "stepped_back": list(r.stepped_back),
         "told": list(r.told),
-        "gates": {n: [_time(a.watermark), tally.to_json(a.tally)] for n, a in r.gates.items()},
-        "own": [[_time(o.end), o.revision, o.code, o.count, o.latency_ms] for o in r.own],
+        "came_from": r.came_from if r.came_from >= 0 else None,
+        "weight_before": r.weight_before or None,
+        "trial": r.trial and _plain_trial(r.trial),
+        "tried": list(r.tried),
+        "history": {n: history.to_json(h) for n, h in r.history.items()},
+        "gates": {
+            n: [_minute(a.watermark), state_json.to_json(a.state)] for n, a in r.gates.items()
+        },
+        "own": [
+            [_minute(o.end), _side(r, o.revision), o.code, o.count, o.latency_ms] for o in r.own
+        ],
         "unknown_until": _time(r.unknown_until),
         "verdicts": dict(r.verdicts),
         "transitions": [[_time(t.at), t.what, t.reason, t.by] for t in r.transitions],
@@ -154,11 +164,16 @@ def _record(v: Mapping[str, Any]) -> Record:
         stepped_back=tuple(_whole(n) for n in v.get("stepped_back", [])),
         told=tuple(_text(n) for n in v.get("told", [])),
         gates={
-            _text(n): Accumulated(_must_time(a[0]), tally.from_json(a[1]))
+            _text(n): Accumulated(_must_time(a[0]), state_json.from_json(a[1]))
             for n, a in v.get("gates", {}).items()
         },
+        came_from=_whole(v.get("came_from", -1), low=-1, high=99),
+        weight_before=_whole(v.get("weight_before", 0), high=100),
+        trial=_trial(v["trial"]) if "trial" in v else None,
+        tried=tuple(_whole(n) for n in v.get("tried", [])),
+        history={_text(n): history.from_json(h) for n, h in v.get("history", {}).items()},
         own=tuple(
-            OwnCount(_must_time(o[0]), _text(o[1]), _whole(o[2]), _whole(o[3]), float(o[4]))
+            OwnCount(_must_time(o[0]), _revision(v, o[1]), _whole(o[2]), _whole(o[3]), float(o[4]))
             for o in v.get("own", [])
         ),
         unknown_until=_read_time(v.get("unknown_until")),
@@ -171,6 +186,23 @@ def _record(v: Mapping[str, Any]) -> Record:
         duty=_text(v.get("duty", ""))[:DUTY_MAX],
         served=_whole(v.get("served", 0)),
     )
+
+
+def _plain_trial(t: Trial) -> list[Any]:
+    wealth = (kernel.to_json(w) for w in (t.fell, t.stayed, t.well))
+    return [t.gate, _time(t.at), t.rate.hex(), *wealth, list(t.seen), t.blamed, _time(t.raised)]
+
+
+def _trial(v: Any) -> Trial:
+    rate = float.fromhex(v[2])
+    if not 0 <= rate <= 1:
+        raise ValueError(f"not a share: {v[2]!r}")
+    fell, stayed, well = (state_json.wealth_from_json(one) for one in v[3:6])
+    if v[7] not in (None, True, False):
+        raise ValueError(f"not an answer: {v[7]!r}")
+    seen = (_whole(v[6][0]), _whole(v[6][1]))
+    raised = _read_time(v[8])
+    return Trial(_text(v[0]), _must_time(v[1]), rate, fell, stayed, well, seen, v[7], raised)
 
 
 def _act(v: Any) -> Act:
@@ -209,6 +241,27 @@ def _whole(value: Any, *, low: int = 0, high: int = 2**53) -> int:
 
 def _time(value: datetime | None) -> str | None:
     return None if value is None else value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _minute(value: datetime) -> str:
+    """Return the shortest form that loses nothing: most of these are whole minutes."""
+    whole = not (value.second or value.microsecond)
+    return (
+        value.astimezone(UTC).strftime("%Y-%m-%dT%H:%MZ")
+        if whole and value.year > 999
+        else str(_time(value))
+    )
+
+
+def _side(record: Record, revision: str) -> str | int:
+    """Return 0 for the candidate and 1 for stable, whose names stand in the record already."""
+    return {record.candidate: 0, record.stable: 1}.get(revision, revision)
+
+
+def _revision(v: Mapping[str, Any], side: Any) -> str:
+    if type(side) is int:
+        return _text((v["candidate"], v["stable"])[side])
+    return _text(side)
 
 
 def _read_time(value: Any) -> datetime | None:

@@ -13,7 +13,7 @@ from controller.engine import moves
 from controller.engine.asking import answered, ask_once
 from controller.engine.decision import Decision
 from controller.engine.events import Message
-from controller.engine.failing import failed_gates, named
+from controller.engine.failing import BACKWARD, failed_gates, named
 from controller.engine.observation import (
     Gone,
     NotSeen,
@@ -23,15 +23,14 @@ from controller.engine.observation import (
 )
 from controller.engine.record import AskKind, Phase, Record
 from controller.engine.split import split_text
-from controller.engine.staying import NO_ANSWER, before_first_shift, watching
+from controller.engine.staying import NO_ANSWER, before_first_shift, seen_events, watching
 from controller.engine.watching import (
     interval,
     watch,
 )
 from controller.engine.wording import minutes_shown
-from controller.plan.model import (
-    Plan,
-)
+from controller.gates.verdict import word
+from controller.plan.model import Plan
 
 SHIFT_MAX = timedelta(minutes=15)
 
@@ -64,7 +63,7 @@ def _decide_seen(
     if lost and not way_back:
         return moves.roll_back(record, service, now, lost)
     if record.shift is not None:
-        return _shifting(plan, record, service, now)
+        return _shifting(plan, record, observation, service, now)
     if way_back or (record.ask and record.ask.kind is AskKind.NO_WAY_BACK):
         return _without_way_back(plan, record, observation, service, now, way_back, lost)
     if record.phase is Phase.STARTING:
@@ -173,11 +172,27 @@ def _rolling_back(record: Record, service: ServiceState, now: datetime) -> Decis
     return moves.note(record, service, now, text, moves.SOON, events=(shout,))
 
 
-def _shifting(plan: Plan, record: Record, service: ServiceState, now: datetime) -> Decision:
-    if _is_in_force(record, service):
-        if record.phase is Phase.PROMOTING:
-            return moves.promoted(plan, record, service, now)
-        return moves.in_force(record, service, now)
+def _shifting(
+    plan: Plan, record: Record, observation: Observation, service: ServiceState, now: datetime
+) -> Decision:
+    """Judge the stage before until the split is in force; then note that it is."""
+    watched = watch(plan, record, observation)
+    record = watched.record
+    events = seen_events(record, watched, now)
+    record = replace(record, verdicts={n: word(v) for n, v in watched.verdicts.items()})
+    failed = [why for on, why in failed_gates(plan, record, watched.verdicts) if on in BACKWARD]
+    if failed:
+        reason = f"while shifting to {record.weight}%: {'; '.join(failed)}"
+        decision = moves.roll_back(record, service, now, reason, verdicts=watched.verdicts)
+    elif _is_in_force(record, service):
+        arrive = moves.promoted if record.phase is Phase.PROMOTING else moves.in_force
+        decision = arrive(plan, record, service, now)
+    else:
+        decision = _not_in_force(plan, record, service, now)
+    return replace(decision, events=(*events, *decision.events), verdicts=watched.verdicts)
+
+
+def _not_in_force(plan: Plan, record: Record, service: ServiceState, now: datetime) -> Decision:
     assert record.shift is not None
     waited = now - record.shift.at
     failed = service.ready is False and not service.reconciling
@@ -188,6 +203,8 @@ def _shifting(plan: Plan, record: Record, service: ServiceState, now: datetime) 
         if failed
         else f"the shift to {record.weight}% is not in force after {minutes_shown(waited)}"
     )
+    if record.trial is not None and record.weight > record.shift.weight_before:
+        return moves.roll_back(record, service, now, why)
     if record.weight > record.shift.weight_before:
         return moves.shift_failed(plan, record, service, now, why)
     decision = answered(plan, record, service, now, why)

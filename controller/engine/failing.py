@@ -9,16 +9,19 @@ from controller.engine import moves
 from controller.engine.decision import Decision
 from controller.engine.observation import CheckOutcome, NotSeen, Observation, Seen, ServiceState
 from controller.engine.record import Record
+from controller.engine.watching import judged_stage
 from controller.gates.verdict import Fail, Undecided, Verdict, Why
 from controller.plan.model import BothFailing, Check, OnFail, Plan
 
 Failed = tuple[OnFail, str]
+BACKWARD = (OnFail.ROLL_BACK, OnFail.STEP_BACK)
 
 
 def failed_gates(plan: Plan, record: Record, verdicts: Mapping[str, Verdict]) -> list[Failed]:
     """Return what each failed gate of the stage leads to, with its sentence."""
     found: list[Failed] = []
-    for gate in plan.gates_at(record.stage):
+    stage = judged_stage(record)
+    for gate in plan.gates_at(stage) if stage >= 0 else ():
         match verdicts.get(gate.name):
             case Fail(reason, _, emergency):
                 on_fail = OnFail.ROLL_BACK if emergency else gate.on_fail

@@ -23,13 +23,20 @@ from controller.engine.record import (
     Record,
     Shift,
     Transition,
+    Trial,
 )
+from controller.gates.betting import Question
 from controller.gates.evidence import Exponential
+from controller.gates.history import History
+from controller.gates.kernel import Wealth
+from controller.gates.state import Block, State
 from controller.gates.tally import Side, Tally
+from controller.gates.trend import Trend
 from controller.plan.compact import digest, to_json
-from controller.plan.model import CustomMetric, Gate, Latency, Plan
+from controller.plan.model import Arrival, CustomMetric, FailedRequests, Gate, Latency, Needs, Plan
 
 _WHEN = datetime(2026, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+_MINUTE = _WHEN.replace(second=0, microsecond=0)
 _NAME = "x" * 63  # Cloud Run's longest revision name
 _PERSON = "x" * 40
 _REASON = "x" * REASON_BYTES_MAX
@@ -39,13 +46,15 @@ _BUCKETS_FILLED = 60
 _PER_BUCKET = 99_999
 _REQUESTS = 9_999_999
 _SERVING_BEFORE = 2
+_ODD = 1234.567890123456  # a number whose hexadecimal form has all its digits
 
 
 def largest_record(plan: Plan) -> int:
     """Return the bytes of the largest record the plan is counted on to need."""
     before = {f"{_NAME[:-1]}{number}": 50 for number in range(_SERVING_BEFORE)}
     act = Act(_PERSON, _WHEN, _REASON)
-    names = [gate.name for gate in plan.gates]
+    gates = (*plan.gates, *plan.own_gates)
+    names = [gate.name for gate in gates]
     sides = sum(plan.needs(f"{side}.url") for side in ("candidate", "stable"))
     record = Record(
         rollout="x" * 24,
@@ -68,8 +77,21 @@ def largest_record(plan: Plan) -> int:
         extended=True,
         stepped_back=tuple(range(len(plan.stages))),
         told=(_NAME,) * 5,
-        gates={gate.name: Accumulated(_WHEN, _full(gate)) for gate in plan.gates},
-        own=(OwnCount(_WHEN, _NAME, 200, 100, 12_345.6),) * (OWN_KEPT if sides else 0),
+        came_from=len(plan.stages) - 1,
+        weight_before=99,
+        trial=Trial(
+            "x" * 40,
+            _WHEN,
+            _ODD,
+            *(_wealth(6),) * 3,
+            (_REQUESTS, _REQUESTS),
+            blamed=True,
+            raised=_WHEN,
+        ),
+        tried=tuple(range(len(plan.stages))),
+        history={gate.name: History(_ODD, _ODD, _ODD, _ODD, 5) for gate in gates},
+        gates={gate.name: Accumulated(_MINUTE, _full(plan, gate)) for gate in gates},
+        own=(OwnCount(_MINUTE, _NAME, 200, 100, 12_345.6),) * (OWN_KEPT if sides else 0),
         unknown_until=_WHEN,
         verdicts=dict.fromkeys(names, "undecided"),
         transitions=(Transition(_WHEN, "asked: monitoring_out", _REASON),) * TRANSITIONS_KEPT,
@@ -84,7 +106,46 @@ def largest_record(plan: Plan) -> int:
     return len(codec.encode(record).encode())
 
 
-def _full(gate: Gate) -> Tally:
+def _full(plan: Plan, gate: Gate) -> State:
+    asked = _questions(plan, gate)
+    return State(
+        _full_tally(gate),
+        {question: _wealth(6) for question in asked},
+        frozenset(asked),
+        Question.EMERGENCY,
+        _WHEN,
+        _ODD,
+        _WHEN,
+        (_REQUESTS, _REQUESTS),
+        _WHEN,
+        Block(5, _ODD, 5, _ODD, _ODD),
+        Trend(9_999, _ODD, _ODD, _WHEN, _ODD, _REQUESTS, _ODD, _REQUESTS)
+        if gate.only_advances
+        else Trend(),
+        _ODD,
+    )
+
+
+def _questions(plan: Plan, gate: Gate) -> tuple[Question, ...]:
+    """Return the questions that a gate can ever bet on."""
+    limits, compared = gate.limits, gate.versus_stable is not None
+    proves = plan.evidence.needs is Needs.PROOF or any(stage.early for stage in plan.stages)
+    wanted = {
+        Question.LIMIT: limits.roll_back is not None or isinstance(gate.metric, Arrival),
+        Question.STABLE: compared or isinstance(gate.metric, FailedRequests),
+        Question.REFERENCE: compared or isinstance(gate.metric, FailedRequests),
+        Question.EMERGENCY: limits.emergency is not None,
+        Question.PROOF: proves or gate.only_advances,
+        Question.RELIEF: compared and limits.roll_back is not None,
+    }
+    return tuple(question for question, can_be in wanted.items() if can_be)
+
+
+def _wealth(bets: int) -> Wealth:
+    return Wealth(-_ODD, (-_ODD,) * bets)
+
+
+def _full_tally(gate: Gate) -> Tally:
     match gate.metric:
         case Latency(percentile) | CustomMetric(percentile=percentile) if percentile is not None:
             counts = dict.fromkeys(range(50, 50 + _BUCKETS_FILLED), _PER_BUCKET)

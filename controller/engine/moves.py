@@ -11,16 +11,18 @@ from controller.engine.events import Asked, Event, Message, Shifted
 from controller.engine.observation import ServiceState
 from controller.engine.record import (
     OUTCOMES_KEPT,
+    Accumulated,
     Ask,
     AskKind,
     Outcome,
     Phase,
     Record,
     Shift,
+    Trial,
     cut,
 )
 from controller.engine.split import own_tags, shares, split_text, targets_for
-from controller.engine.watching import served_in_stage
+from controller.engine.watching import entered, served_in_stage
 from controller.gates.verdict import Verdict
 from controller.plan.model import Plan
 
@@ -68,7 +70,10 @@ def state_of(record: Record) -> State:
 def enter_stage(
     plan: Plan, record: Record, service: ServiceState, stage: int, now: datetime, reason: str
 ) -> Decision:
-    """Shift to a stage (0-based); its evidence starts from nothing."""
+    """Shift to a stage (0-based); until that is in force the stage before is judged.
+
+    What a failed gate led to is done with this: it is judged anew.
+    """
     weight = plan.stages[stage].weight
     back = stage < record.stage
     moved = replace(
@@ -82,9 +87,10 @@ def enter_stage(
         stopped=None,
         ask=None,
         extended=False,
-        gates={},
-        verdicts={},
-        served=record.served + served_in_stage(plan, record),
+        gates=_forgiven(record),
+        came_from=record.stage,
+        weight_before=record.weight,
+        trial=None,
         approved=tuple(n for n in record.approved if n <= stage) if back else record.approved,
         waived=tuple(n for n in record.waived if n <= stage),
         stepped_back=(*record.stepped_back, record.stage) if back else record.stepped_back,
@@ -101,11 +107,80 @@ def enter_stage(
     )
 
 
-def in_force(record: Record, service: ServiceState, now: datetime) -> Decision:
-    """Note that the split asked for is in force: hold and evidence start from here."""
+def lower_to_test(
+    record: Record, service: ServiceState, now: datetime, weight: int, trial: Trial, reason: str
+) -> Decision:
+    """Lower the candidate's weight as a test; the stage stays, and its hold stands still."""
+    lowered = replace(
+        record,
+        weight=weight,
+        shift=Shift(now, record.weight),
+        came_from=record.stage,
+        weight_before=record.weight,
+        trial=trial,
+        tried=(*record.tried, record.stage),
+        stopped=record.stopped or now,
+    )
+    return _tried(lowered, service, now, Action.STEP_BACK, f"test at {weight}%", reason)
+
+
+def raise_after_test(
+    record: Record,
+    service: ServiceState,
+    now: datetime,
+    weight: int,
+    trial: Trial,
+    gates: Mapping[str, Accumulated],
+    reason: str,
+) -> Decision:
+    """Put the candidate back to its stage's weight after a test; gates: accusing nobody now."""
+    raised = replace(
+        record,
+        weight=weight,
+        shift=Shift(now, record.weight),
+        came_from=record.stage,
+        weight_before=record.weight,
+        trial=replace(trial, raised=now),
+        gates=gates,
+    )
+    return _tried(raised, service, now, Action.SHIFT, f"back to {weight}%", reason)
+
+
+def _tried(
+    record: Record, service: ServiceState, now: datetime, action: Action, what: str, reason: str
+) -> Decision:
     split = expected_split(record)
-    still = now if record.paused or record.ask else None
-    moved = replace(record, shift=None, in_force=now if record.stage >= 0 else None, stopped=still)
+    return Decision(
+        action,
+        reason,
+        POLL,
+        record.noting(now, what, reason),
+        State.SHIFTING,
+        _write(service, record.noting(now, what, reason), raises=action is Action.SHIFT),
+        (Shifted(now, split, in_force=False, reason=reason),),
+    )
+
+
+def in_force(plan: Plan, record: Record, service: ServiceState, now: datetime) -> Decision:
+    """Note that the split asked for is in force: hold and evidence start from here.
+
+    In a test the stage goes on: its hold stands still, and what it has shown stays.
+    """
+    split = expected_split(record)
+    if record.trial is not None:
+        trial = record.trial
+        since = replace(trial, at=now) if trial.raised is None else replace(trial, raised=now)
+        moved = replace(record, shift=None, trial=since)
+    else:
+        still = now if record.paused or record.ask else None
+        begun = now if record.stage >= 0 else None
+        moved = replace(record, shift=None, in_force=begun, stopped=still)
+        moved = replace(
+            moved,
+            gates=entered(plan, moved) if begun else {},
+            verdicts={},
+            served=record.served + served_in_stage(plan, record),
+        )
     moved = moved.noting(now, f"{record.weight}% in force", split_text(split))
     return Decision(
         Action.NOTE,
@@ -125,7 +200,7 @@ def shift_failed(
     assert record.shift is not None
     stage = record.stage - 1
     if record.phase is Phase.PROMOTING:  # it is in its stage still, which begins anew
-        stage, record = record.stage, _measured_anew(plan, record)
+        stage, record = record.stage, _measured_anew(record)
     back = replace(
         record,
         phase=Phase.RUNNING if stage >= 0 else Phase.STARTING,
@@ -206,6 +281,10 @@ def promoting(
         stage=stage,
         weight=100,
         shift=Shift(now, before),
+        gates=_forgiven(record),
+        came_from=stage,
+        weight_before=before,
+        trial=None,
         ask=None,
         paused=None,
     ).noting(now, "promote", reason, by)
@@ -228,16 +307,16 @@ def promoted(plan: Plan, record: Record, service: ServiceState, now: datetime) -
     return promote(plan, record, service, now, reason, by)
 
 
-def _measured_anew(plan: Plan, record: Record) -> Record:
-    return replace(
-        record,
-        in_force=None,
-        uncounted=timedelta(0),
-        stopped=None,
-        gates={},
-        verdicts={},
-        served=record.served + served_in_stage(plan, record),
-    )
+def _forgiven(record: Record) -> dict[str, Accumulated]:
+    """Return the gates' evidence, failed ones anew: what they led to is done with."""
+    return {
+        name: Accumulated(known.watermark, known.state.forgiven())
+        for name, known in record.gates.items()
+    }
+
+
+def _measured_anew(record: Record) -> Record:
+    return replace(record, in_force=None, uncounted=timedelta(0), stopped=None, verdicts={})
 
 
 def cancel(record: Record, service: ServiceState, now: datetime, reason: str, by: str) -> Decision:
@@ -283,6 +362,8 @@ def _ended(
         gates={},
         own=(),
         unknown_until=None,
+        history={},
+        trial=None,
         outcomes=(*record.outcomes, entry)[-OUTCOMES_KEPT:],
     ).noting(now, outcome.replace("_", " "), reason, by)
     action = Action.PROMOTE if outcome == "promoted" else Action.NOTE

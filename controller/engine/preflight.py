@@ -6,44 +6,72 @@ Pure. What is refused here would never advance; what is warned of would surprise
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from controller.engine.observation import NotSeen, Seen, ServiceState, Window
-from controller.engine.watching import delay_of, floor_minute
+from controller.engine.watching import delay_of, exact_codes, floor_minute
 from controller.engine.wording import minutes_shown
-from controller.gates.evidence import Query, Readings, minutes_of, query_of
+from controller.gates.counting import is_rate
+from controller.gates.evidence import MINUTE, Query, Readings, minutes_of, query_of
+from controller.gates.history import History, history_of
 from controller.gates.judging import estimate_of, needed_sample
 from controller.gates.tally import Side, Tally, absorb
 from controller.gates.wording import count_text, shown, statistic
-from controller.plan.model import CustomMetric, Gate, Latency, Plan, RequestCount, ResponseRate
+from controller.plan.model import (
+    Arrival,
+    CustomMetric,
+    FailedRequests,
+    Gate,
+    Latency,
+    Plan,
+    RequestCount,
+)
 
-HISTORY = timedelta(hours=24)
-PERIOD = timedelta(hours=1)
+DAY = timedelta(hours=24)
+QUARTER = timedelta(minutes=15)
 FAR_ABOVE = 10  # a limit this many times stable's value lets a tenfold slowdown pass
 
 
 @dataclass(frozen=True, slots=True)
 class Preflight:
-    """What was found. refusals stop the rollout; warnings are told."""
+    """What was found. refusals stop the rollout; warnings are told.
+
+    history: what stable's last day says for each gate, kept in the record.
+    """
 
     refusals: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    history: Mapping[str, History] = field(default_factory=dict)
 
 
-def history_windows(plan: Plan, now: datetime) -> dict[Query, Window]:
-    """Return what to read of stable's last 24 hours, by query."""
-    asked: dict[Query, Window] = {}
-    for gate in plan.gates:
-        query = query_of(gate, exact_codes=_exact(plan))
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What to read of stable's last day: the window and how many minutes a point stands for."""
+
+    window: Window
+    period: timedelta
+
+
+def looks_back(plan: Plan, now: datetime) -> dict[Query, Look]:
+    """Return what to read of stable's last 24 hours, by query.
+
+    By the quarter hour (the batches in which noise is measured); by the minute for a mean, whose
+    test needs to know how alike neighbouring minutes are.
+    """
+    asked: dict[Query, Look] = {}
+    for gate in (*plan.gates, *plan.own_gates):
+        query = query_of(gate, exact_codes=exact_codes(plan))
         end = floor_minute(now - delay_of(plan, query))
-        asked[query] = Window(end - HISTORY, end)
+        period = MINUTE if _is_tested_mean(gate) else QUARTER
+        known = asked.get(query)
+        asked[query] = Look(Window(end - DAY, end), min(period, known.period) if known else period)
     return asked
 
 
-def _exact(plan: Plan) -> bool:
-    rates = [gate.metric for gate in plan.gates if isinstance(gate.metric, ResponseRate)]
-    return any(not code.endswith("xx") for metric in rates for code in metric.codes)
+def _is_tested_mean(gate: Gate) -> bool:
+    counted = is_rate(gate) or isinstance(gate.metric, RequestCount | Arrival | FailedRequests)
+    return not counted and not gate.only_advances
 
 
 def preflight(
@@ -59,13 +87,15 @@ def preflight(
     if any(t.revision is None and t.percent for t in service.targets):
         warnings.append("traffic goes to LATEST; it is pinned to the revision that means now")
     stable = [name for name in service.asked if name != candidate]
+    looks = looks_back(plan, now)
+    known = _histories(plan, stable, history, looks)
     for gate in plan.gates:
-        query = query_of(gate, exact_codes=_exact(plan))
+        query = query_of(gate, exact_codes=exact_codes(plan))
         seen = history.get(query, NotSeen("not asked"))
         if isinstance(seen, NotSeen):
             warnings.append(f"{gate.name}: stable could not be judged first: {seen.why}")
             continue
-        side = _stable_side(gate, seen.value, stable, history_windows(plan, now)[query])
+        side = _stable_side(gate, seen.value, stable, looks[query].window)
         if not side.total:
             warnings.append(
                 f"{gate.name}: Monitoring has no data of stable for the last 24 h; "
@@ -75,7 +105,27 @@ def preflight(
         refusals += _never_advances(plan, gate, side)
         warnings += _too_far(gate, side)
         warnings += _too_little(plan, gate, side)
-    return Preflight(_grouped(refusals), _grouped(warnings))
+    return Preflight(_grouped(refusals), _grouped(warnings), known)
+
+
+def _histories(
+    plan: Plan,
+    stable: list[str],
+    history: Mapping[Query, Seen[Readings] | NotSeen],
+    looks: Mapping[Query, Look],
+) -> dict[str, History]:
+    """Return what each gate is told of stable's day; one of which nothing is known is left out."""
+    found: dict[str, History] = {}
+    for gate in (*plan.gates, *plan.own_gates):
+        query = query_of(gate, exact_codes=exact_codes(plan))
+        seen = history.get(query)
+        if not isinstance(seen, Seen) or isinstance(gate.metric, RequestCount | Arrival):
+            continue
+        window, period = looks[query].window, looks[query].period
+        minutes = minutes_of(seen.value, "", stable, window.start, window.end)
+        points = [minute.stable for minute in minutes if minute.stable is not None]
+        found[gate.name] = history_of(gate, points, period // MINUTE, plan.level)
+    return {name: one for name, one in found.items() if one != History()}
 
 
 def _grouped(lines: list[str]) -> tuple[str, ...]:
@@ -139,8 +189,8 @@ def _too_little(plan: Plan, gate: Gate, side: Side) -> list[str]:
         here = {g.name: g for g in plan.gates_at(number)}.get(gate.name)
         if here is None or not stage.hold:
             continue
-        expected = side.total * (stage.hold / HISTORY) * stage.weight / 100
-        needed = needed_sample(here, here.limits.to_advance)
+        expected = side.total * (stage.hold / DAY) * stage.weight / 100
+        needed = needed_sample(here, here.limits.to_advance, plan.evidence.needs)
         if expected < needed:
             return [
                 f"{gate.name}: {stage.weight}% for {minutes_shown(stage.hold)} will see about "
@@ -148,23 +198,3 @@ def _too_little(plan: Plan, gate: Gate, side: Side) -> list[str]:
                 "it will stay undecided"
             ]
     return []
-
-
-def share_surprise(asked_percent: int, candidate: int, stable: int) -> str:
-    """Compare the candidate's real share of requests with the asked one; "" where it is as asked.
-
-    candidate, stable: requests of the stage so far. A share counts as strange only beyond chance
-    (five standard deviations) and by more than a third.
-    """
-    total = candidate + stable
-    expected = total * asked_percent / 100
-    if asked_percent in (0, 100) or expected < 20:
-        return ""
-    off = abs(candidate - expected)
-    spread = (expected * (1 - asked_percent / 100)) ** 0.5
-    if off <= 5 * spread or off <= expected / 3:
-        return ""
-    return (
-        f"the candidate got {candidate / total:.1%} of the requests, {asked_percent}% asked: "
-        "session affinity, a tag's URL, or requests refused before a container"
-    )

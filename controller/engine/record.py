@@ -11,7 +11,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from hashlib import sha256
 
-from controller.gates.tally import Tally
+from controller.gates.history import History
+from controller.gates.kernel import Wealth
+from controller.gates.state import State
 
 TRANSITIONS_KEPT = 20
 OUTCOMES_KEPT = 10
@@ -40,6 +42,7 @@ class AskKind(StrEnum):
     SHIFT_FAILED = "shift_failed"
     GATE = "gate"  # a gate or check whose on_fail is "ask"
     NEW_REVISION = "new_revision"
+    BOTH_FAILING = "both_failing"
 
     @property
     def waits_for_ever(self) -> bool:
@@ -75,10 +78,33 @@ class Shift:
 
 @dataclass(frozen=True, slots=True)
 class Accumulated:
-    """A gate's evidence of this stage up to `watermark` (a whole minute)."""
+    """A gate's evidence up to `watermark` (a whole minute)."""
 
     watermark: datetime
-    tally: Tally = field(default_factory=Tally)
+    state: State = State()
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A step back as a test: do both revisions fail because of the candidate?
+
+    gate: the one that saw it. at: when the lowered weight came into force, at first when it was
+    asked for. rate: what all requests' bad share (fraction) is tested against: most of what it was
+    while both failed; once raised again, what it fell to. fell, stayed, well: the evidence that it
+    is lower, that it is higher, and that the service is within the gate's limit. seen: bad
+    requests at the lower weight, and all. blamed: None while that is open, then whether it fell.
+    raised: when the candidate was put back.
+    """
+
+    gate: str
+    at: datetime
+    rate: float
+    fell: Wealth = Wealth()
+    stayed: Wealth = Wealth()
+    well: Wealth = Wealth()
+    seen: tuple[int, int] = (0, 0)
+    blamed: bool | None = None
+    raised: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +173,11 @@ class Record:
     waived: tuple[int, ...] = ()  # stages it may enter although gates or checks are open
     extended: bool = False
     stepped_back: tuple[int, ...] = ()
+    came_from: int = -1  # the stage before the last shift; its limits hold until that is in force
+    weight_before: int = 0  # and the candidate's weight before it
+    trial: Trial | None = None
+    tried: tuple[int, ...] = ()  # stages in which a test was made
+    history: Mapping[str, History] = field(default_factory=dict)  # by gate, before the first shift
     told: tuple[str, ...] = ()  # newer revisions a person was told of
     gates: Mapping[str, Accumulated] = field(default_factory=dict)
     own: tuple[OwnCount, ...] = ()

@@ -12,8 +12,8 @@ from controller.engine.decision import Decision
 from controller.engine.events import Event, Judged, Message, Observed
 from controller.engine.failing import failed_checks, on_failure, open_checks, to_ask
 from controller.engine.observation import Observation, ServiceState
-from controller.engine.preflight import share_surprise
 from controller.engine.record import AskKind, Record
+from controller.engine.trial import both_failing, failing_with_stable
 from controller.engine.watching import (
     SETTLE,
     Watched,
@@ -22,9 +22,11 @@ from controller.engine.watching import (
     hold_of,
     interval,
     last_seen,
+    terms_of,
     watch,
 )
 from controller.engine.wording import minutes_shown
+from controller.gates.judging import is_proved_good
 from controller.gates.minutes import name_of
 from controller.gates.verdict import Pass, Verdict, word
 from controller.plan.model import (
@@ -33,8 +35,6 @@ from controller.plan.model import (
     NewRevision,
     OnFail,
     Plan,
-    RequestCount,
-    ResponseRate,
     Then,
 )
 
@@ -89,7 +89,7 @@ def watching(
     """Judge the stage: what failed comes first, then what holds it, then the hold's end."""
     watched = watch(plan, record, observation)
     record, verdicts = watched.record, watched.verdicts
-    events = _events(record, watched, now)
+    events = seen_events(record, watched, now)
     record = replace(record, verdicts={n: word(v) for n, v in verdicts.items()})
     decision = on_failure(plan, record, observation, service, verdicts, now) or _on_ask_or_hold(
         plan, record, observation, service, watched, now
@@ -97,7 +97,8 @@ def watching(
     return replace(decision, events=(*events, *decision.events), verdicts=verdicts)
 
 
-def _events(record: Record, watched: Watched, now: datetime) -> tuple[Event, ...]:
+def seen_events(record: Record, watched: Watched, now: datetime) -> tuple[Event, ...]:
+    """Return what the new minutes were, and which verdicts they changed."""
     seen = {name_of(query): minutes for query, minutes in watched.fresh.items() if minutes}
     events: list[Event] = [Observed(now, record.stage, seen)] if seen else []
     events += [
@@ -139,9 +140,9 @@ def _on_hold(
     newer = _newer_revision(plan, record, service, now, look)
     if newer is not None:
         return newer
-    strange = _strange_share(plan, record, service, now, look)
-    if strange is not None:
-        return strange
+    suffering = both_failing(plan, record, service, watched, now)
+    if suffering is not None:
+        return suffering
     hold = hold_of(plan, record)
     left = hold - held(record, now)
     if _sent_in_stages(plan) and not observation.on_duty and (record.ask or left <= timedelta(0)):
@@ -152,6 +153,8 @@ def _on_hold(
     if record.stopped is not None:
         back = record.resumed(now)
         return moves.note(back, service, now, "the hold goes on", look, transition="hold goes on")
+    if left > timedelta(0) and _early(plan, record, observation, watched.verdicts):
+        return next_stage(plan, record, service, now, f"proved: {_all_good(watched.verdicts)}")
     if left > timedelta(0):
         text = f"holding {record.weight}% for {minutes_shown(left)} more"
         return kept(plan, record, service, now, text, min(look, max(left, moves.POLL)))
@@ -178,6 +181,8 @@ def _while_asking(
         text = "Monitoring answers again"
     elif ask.kind in (AskKind.UNDECIDED, AskKind.GATE) and not still_open:
         text = "the missing evidence came"
+    elif ask.kind is AskKind.BOTH_FAILING and not failing_with_stable(watched.verdicts):
+        text = "stable is well again, and so is the candidate"
     else:
         decision = answered(plan, record, service, now, ask.reason)
         return decision or kept(plan, record, service, now, ask.reason, look)
@@ -245,6 +250,19 @@ def _sent_in_stages(plan: Plan) -> list[Check]:
     ]
 
 
+def _early(
+    plan: Plan, record: Record, observation: Observation, verdicts: Mapping[str, Verdict]
+) -> bool:
+    """Tell whether the stage may be left before its hold is over: all is proved (`advance`)."""
+    if not plan.stages[record.stage].early or _open(plan, record, observation, verdicts):
+        return False
+    return all(
+        is_proved_good(gate, terms_of(plan, record, gate), record.gates[gate.name].state)
+        for gate in plan.gates_at(record.stage)
+        if gate.name in record.gates and gate.on_fail is not OnFail.OBSERVE
+    )
+
+
 def _all_good(verdicts: Mapping[str, Verdict]) -> str:
     return "; ".join(f"{n} {v.reason}" for n, v in verdicts.items()) or "the hold is over"
 
@@ -283,27 +301,6 @@ def _blind(
         return moves.roll_back(record, service, now, for_how_long)
     # Advancing without evidence is no answer (DESIGN.md §5, invariant 2): a person is asked.
     return ask_once(plan, record, service, now, AskKind.MONITORING_OUT, for_how_long)
-
-
-def _strange_share(
-    plan: Plan, record: Record, service: ServiceState, now: datetime, look: timedelta
-) -> Decision | None:
-    """Say once a stage that the candidate's real share is not the asked one."""
-    key = f"share {record.weight}%"
-    counting = [
-        record.gates[gate.name].tally
-        for gate in plan.gates_at(record.stage)
-        if isinstance(gate.metric, ResponseRate | RequestCount) and gate.name in record.gates
-    ]
-    if not counting or key in record.told:
-        return None
-    both = counting[0]
-    text = share_surprise(record.weight, both.candidate.total, both.stable.total)
-    if not text:
-        return None
-    told = replace(record, told=(*record.told, key)[-5:])
-    message = Message(now, "warning", text)
-    return moves.note(told, service, now, text, look, transition="share", events=(message,))
 
 
 def _newer_revision(

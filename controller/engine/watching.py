@@ -5,12 +5,16 @@ Pure arithmetic on record and plan; what follows from it is in `decide`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from controller.engine.observation import NotSeen, Observation, OwnRequest, Seen, Window
-from controller.engine.record import OWN_KEPT, Accumulated, OwnCount, Record
+from controller.engine.record import OWN_KEPT, Accumulated, OwnCount, Record, Trial
+from controller.gates import dispersion, kernel
+from controller.gates.betting import Terms
+from controller.gates.counting import allowed_share
 from controller.gates.evidence import (
     MINUTE,
     CodeCounts,
@@ -22,14 +26,28 @@ from controller.gates.evidence import (
     minutes_of,
     query_of,
 )
+from controller.gates.history import History
 from controller.gates.judging import judge
-from controller.gates.tally import absorb
+from controller.gates.state import State, absorb, total
 from controller.gates.verdict import Verdict
-from controller.plan.model import CustomMetric, Gate, Plan, RequestCount, ResponseRate, Stage
+from controller.plan.model import (
+    Arrival,
+    CustomMetric,
+    FailedRequests,
+    Gate,
+    Latency,
+    Needs,
+    Plan,
+    RequestCount,
+    ResponseRate,
+    Stage,
+)
 
 SETTLE = timedelta(seconds=60)  # front ends follow the API by up to a minute (DESIGN.md §5)
 FIRST_HOURS = timedelta(hours=2)
 INTERVAL_MIN, INTERVAL_MAX = MINUTE, 5 * MINUTE
+RELAPSE = timedelta(minutes=10)
+RESERVE = 120  # bets are placed evenly over at least so many minutes
 HEARTBEAT_MIN = timedelta(minutes=30)
 
 
@@ -96,42 +114,84 @@ def delay_of(plan: Plan, query: Query) -> timedelta:
     return plan.evidence.custom_delay if custom else plan.evidence.delay
 
 
+def exact_codes(plan: Plan) -> bool:
+    """Tell whether some gate names a single response code ("429"), so that all are asked for."""
+    rates = [gate.metric for gate in plan.gates if isinstance(gate.metric, ResponseRate)]
+    return any(not code.endswith("xx") for metric in rates for code in metric.codes)
+
+
 def queries(plan: Plan, stage: int) -> dict[str, Query]:
     """Return gate name → question for the gates judged in a stage."""
-    exact = any(
-        isinstance(gate.metric, ResponseRate)
-        and any(not c.endswith("xx") for c in gate.metric.codes)
-        for gate in plan.gates
-    )
+    exact = exact_codes(plan)
     return {gate.name: query_of(gate, exact_codes=exact) for gate in plan.gates_at(stage)}
+
+
+def judged_stage(record: Record) -> int:
+    """Return the stage whose gates are judged now (0-based, -1: none).
+
+    Until a shift is in force it is the stage before: its limits still hold.
+    """
+    return record.stage if record.shift is None else record.came_from
 
 
 def windows(plan: Plan, record: Record, now: datetime) -> dict[Query, Window]:
     """Return what to read now: per query the settled minutes that some gate has not absorbed."""
-    if record.in_force is None or not 0 <= record.stage < len(plan.stages):
+    stage = judged_stage(record)
+    if not 0 <= stage < len(plan.stages):
         return {}
     wanted: dict[Query, Window] = {}
-    for name, query in queries(plan, record.stage).items():
+    for name, query in queries(plan, stage).items():
         start = watermark(plan, record, name)
         end = floor_minute(now - delay_of(plan, query))
-        if end > start:
+        if start is not None and end > start:
             known = wanted.get(query)
             wanted[query] = Window(min(start, known.start) if known else start, end)
     return wanted
 
 
-def watermark(plan: Plan, record: Record, gate: str) -> datetime:
-    """Return up to which minute a gate has absorbed the stage; at first where evidence starts."""
-    assert record.in_force is not None
+def watermark(plan: Plan, record: Record, gate: str) -> datetime | None:
+    """Return up to which minute a gate has absorbed the rollout; at first where evidence starts.
+
+    None: it has seen nothing, and its first stage is not in force yet.
+    """
     if gate in record.gates:
         return record.gates[gate].watermark
-    return watermark_at_first(plan, record)
+    return watermark_at_first(plan, record) if record.in_force is not None else None
 
 
 def watermark_at_first(plan: Plan, record: Record) -> datetime:
-    """Return where a stage's evidence starts: settled, and warmed up."""
+    """Return where a stage's hold and evidence start: when the split has settled."""
     assert record.in_force is not None
-    return ceil_minute(record.in_force + SETTLE + plan.evidence.warm_up)
+    return ceil_minute(record.in_force + SETTLE)
+
+
+def warmed_up(plan: Plan, record: Record, gate: Gate) -> datetime:
+    """Return where a stage's evidence starts for a gate.
+
+    Failures count from the first settled minute; cold starts are no evidence of latency, of an
+    application's own metric, or of how many requests arrive.
+    """
+    settled = watermark_at_first(plan, record)
+    if isinstance(gate.metric, Latency | CustomMetric | Arrival):
+        return ceil_minute(settled + plan.evidence.warm_up)
+    return settled
+
+
+def terms_of(plan: Plan, record: Record, gate: Gate) -> Terms:
+    """Return what a gate's minutes are judged by, at the weight that is in force."""
+    proves = plan.evidence.needs is Needs.PROOF or any(stage.early for stage in plan.stages)
+    known = record.history.get(gate.name, History())
+    weight = record.weight if record.shift is None else record.weight_before
+    stage = plan.stages[max(judged_stage(record), 0)]
+    spread = _updates(stage, weight, known)
+    return Terms(plan.level, weight, plan.evidence.needs, known, proves, spread)
+
+
+def _updates(stage: Stage, weight: int, history: History) -> float:
+    """Return over how many updates a stage's bets are spread: its minutes with a request."""
+    arriving = history.per_minute * weight / 100
+    part = -math.expm1(-arriving) if arriving else 1.0
+    return max(RESERVE, stage.hold / MINUTE * part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,29 +215,128 @@ def watch(plan: Plan, record: Record, observation: Observation) -> Watched:
                 blind = why
             case Seen(readings):
                 fresh[query] = _minutes(record, readings, observation.windows[query])
-    asked = queries(plan, record.stage)
+    stage = judged_stage(record)
+    if stage < 0:
+        return Watched(record, {}, fresh, blind)
+    asked = queries(plan, stage)
     gates = dict(record.gates)
     verdicts: dict[str, Verdict] = {}
-    last_stage = record.weight == 100
-    for gate in plan.gates_at(record.stage):
-        state = gates.get(gate.name) or Accumulated(watermark(plan, record, gate.name))
+    for gate in plan.gates_at(stage):
         query = asked[gate.name]
+        start = watermark(plan, record, gate.name)
+        if start is None:
+            continue
+        known = gates.get(gate.name) or Accumulated(start)
         if query in fresh:
-            state = _absorbed(gate, state, fresh[query], observation.windows[query].end)
-            gates[gate.name] = state
-        verdicts[gate.name] = judge(gate, state.tally, compared=not last_stage)
+            if record.trial is not None and record.trial.gate == gate.name:
+                record = replace(record, trial=_tested(record, gate, known, fresh[query]))
+            state = _absorbed(plan, record, gate, known, fresh[query])
+            end = max(observation.windows[query].end, known.watermark)
+            known = Accumulated(end, state)
+            gates[gate.name] = known
+        verdicts[gate.name] = judge(gate, terms_of(plan, record, gate), known.state)
     remembered = _remembered(replace(record, gates=gates))
     return Watched(remembered, verdicts, fresh, blind)
 
 
-def _absorbed(
-    gate: Gate, state: Accumulated, minutes: tuple[Minute, ...], end: datetime
-) -> Accumulated:
-    tally = state.tally
+def _tested(
+    record: Record, gate: Gate, known: Accumulated, minutes: tuple[Minute, ...]
+) -> Trial | None:
+    """Return the trial with the new minutes: all requests, of both revisions together."""
+    trial, limit = record.trial, gate.limits.roll_back
+    if trial is None or record.shift is not None or limit is None:
+        return trial
+    since = trial.raised or trial.at
+    start = max(known.watermark, ceil_minute(since + SETTLE))
+    allowed = allowed_share(gate, limit)
     for minute in minutes:
-        if minute.end > state.watermark:
-            tally = absorb(gate, tally, minute)
-    return Accumulated(max(end, state.watermark), tally)
+        if start < minute.end and (trial.raised is None or minute.end <= relapse_until(trial)):
+            trial = _with_total(trial, total(gate, minute), allowed)
+    return trial
+
+
+def relapse_until(trial: Trial) -> datetime:
+    """Return up to which minute failing again tells that the candidate was to blame."""
+    assert trial.raised is not None
+    return ceil_minute(trial.raised + SETTLE) + RELAPSE
+
+
+def _with_total(trial: Trial, seen: tuple[int, int], allowed: float) -> Trial:
+    bad, requests = seen
+    if not requests or not 0 < trial.rate < 1:
+        return trial
+    down = kernel.increments(kernel.PASS, bad, requests, trial.rate)
+    up = kernel.increments(kernel.FAIL, bad, requests, trial.rate)
+    well = kernel.increments(kernel.PASS, bad, requests, allowed)
+    cap = dispersion.cap(1.0)
+    return replace(
+        trial,
+        fell=_bet(kernel.PASS, trial.fell, down, cap),
+        stayed=_bet(kernel.FAIL, trial.stayed, up, cap),
+        well=_bet(kernel.PASS, trial.well, well, cap),
+        seen=(trial.seen[0] + bad, trial.seen[1] + requests),
+    )
+
+
+def _bet(
+    grid: kernel.Grid, wealth: kernel.Wealth, increments: tuple[float, ...], cap: float
+) -> kernel.Wealth:
+    fraction = kernel.MINUTE if wealth.bets else kernel.FIRST
+    return kernel.settled(grid, wealth, increments, fraction, cap)
+
+
+def _absorbed(
+    plan: Plan, record: Record, gate: Gate, known: Accumulated, minutes: tuple[Minute, ...]
+) -> State:
+    """Absorb the minutes after the watermark: those before the split settled by their own stage."""
+    state, terms = known.state, terms_of(plan, record, gate)
+    new = [minute for minute in minutes if minute.end > known.watermark]
+    if record.in_force is None:
+        for minute in new:
+            state = absorb(gate, terms, state, minute, in_stage=True)
+        return state
+    start, tail = warmed_up(plan, record, gate), _tail(plan, record, gate)
+    for minute in new:
+        if minute.end > start:
+            state = absorb(gate, terms, state, minute, in_stage=True)
+        elif tail is not None and minute.end <= tail[1]:
+            then = replace(terms, weight=record.weight_before)
+            state = absorb(tail[0], then, state, minute, in_stage=False)
+    return state
+
+
+def _tail(plan: Plan, record: Record, gate: Gate) -> tuple[Gate, datetime] | None:
+    """Return the gate as the stage before the last shift has it, and up to when that holds.
+
+    Failures are judged by it until the split has settled; what needs warming up, only until it
+    came into force.
+    """
+    assert record.in_force is not None
+    if record.came_from < 0 or record.shift is not None:
+        return None
+    earlier = next((g for g in plan.gates_at(record.came_from) if g.name == gate.name), None)
+    settled = watermark_at_first(plan, record)
+    until = settled if warmed_up(plan, record, gate) == settled else ceil_minute(record.in_force)
+    return (earlier, until) if earlier is not None else None
+
+
+def entered(plan: Plan, record: Record) -> Mapping[str, Accumulated]:
+    """Return the gates' evidence as the stage's split comes into force: tallies anew, bets kept.
+
+    A gate that the stage before did not judge starts here, whatever it saw earlier.
+    """
+    first = watermark_at_first(plan, record)
+    here = {gate.name for gate in plan.gates_at(record.stage)} if record.stage >= 0 else set()
+    judged = (
+        {gate.name for gate in plan.gates_at(record.came_from)} if record.came_from >= 0 else set()
+    )
+    return {
+        name: Accumulated(
+            first if name in here and name not in judged else known.watermark,
+            known.state.in_new_stage(),
+        )
+        for name, known in record.gates.items()
+    }
 
 
 def covered(plan: Plan, record: Record, until: datetime) -> bool:
@@ -206,9 +365,10 @@ def last_seen(plan: Plan, record: Record) -> datetime:
 def served_in_stage(plan: Plan, record: Record) -> int:
     """Return the candidate's requests of this stage as far as a request gate counted them."""
     counted = [
-        record.gates[gate.name].tally.candidate.total
-        for gate in plan.gates
-        if isinstance(gate.metric, ResponseRate | RequestCount) and gate.name in record.gates
+        record.gates[gate.name].state.tally.candidate.total
+        for gate in (*plan.gates, *plan.own_gates)
+        if isinstance(gate.metric, ResponseRate | RequestCount | Arrival | FailedRequests)
+        and gate.name in record.gates
     ]
     return max(counted, default=0)
 

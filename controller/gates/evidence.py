@@ -13,7 +13,15 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import TypeVar
 
-from controller.plan.model import CustomMetric, Gate, Latency, RequestCount, ResponseRate
+from controller.plan.model import (
+    Arrival,
+    CustomMetric,
+    FailedRequests,
+    Gate,
+    Latency,
+    RequestCount,
+    ResponseRate,
+)
 
 _K = TypeVar("_K")
 
@@ -120,7 +128,7 @@ Readings = Mapping[str, Mapping[datetime, Value]]
 def query_of(gate: Gate, *, exact_codes: bool) -> Query:
     """Return the question a gate asks. exact_codes: some gate of the plan names exact codes."""
     match gate.metric:
-        case ResponseRate() | RequestCount():
+        case ResponseRate() | RequestCount() | Arrival() | FailedRequests():
             return Requests(exact_codes)
         case Latency():
             return Latencies()

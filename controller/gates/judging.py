@@ -1,80 +1,115 @@
-"""From a gate and its evidence to a verdict: the point estimate over the stage.
+"""From a gate and its state to a verdict: pass, fail or undecided, with a sentence for people.
 
-The rule of this version is the simplest right one: below a minimum sample a gate is undecided;
-above it the estimate is held against the limits, and a candidate over its limit to roll back
-fails only if stable did not do as badly in the same minutes. The interface (`Tally` in, `Verdict`
-out, minute by minute) is what a sequential test will stand behind.
+What has failed is settled in `state`, minute by minute; here is what the stage has shown, whether
+that is enough to leave it, and how it is said.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
-from controller.gates.tally import Side, Tally, mean_of, percentile_of, rate_of
+from controller.gates import trend
+from controller.gates.betting import Question, Terms, needed
+from controller.gates.counting import allowed_share, doubted, is_rate, percentile_of_gate
+from controller.gates.evidence import Histogram
+from controller.gates.state import State, is_compared
+from controller.gates.tally import Side, mean_of, percentile_of, rate_of
 from controller.gates.verdict import Fail, Figures, Pass, Undecided, Verdict, Why
-from controller.gates.wording import count_text, shown, statistic, what_is_counted
-from controller.plan.model import CustomMetric, Gate, Latency, RequestCount, ResponseRate, Versus
+from controller.gates.wording import count_text, measured, shown, what_is_counted
+from controller.plan.model import (
+    Arrival,
+    CustomMetric,
+    FailedRequests,
+    Gate,
+    Latency,
+    Needs,
+    RequestCount,
+    ResponseRate,
+)
 
 MEAN_SAMPLE = 30  # requests before a mean says anything (the textbook's rule of thumb)
 GAUGE_MINUTES = 10  # minutes with a value before a gauge's mean says anything
 RATE_SAMPLE_MAX = 300
 
 
-def judge(gate: Gate, tally: Tally, *, compared: bool = True) -> Verdict:
-    """Judge one gate on a stage's evidence so far.
-
-    compared: whether stable serves beside the candidate; at 100% it does not, and the limits
-    decide alone.
-    """
+def judge(gate: Gate, terms: Terms, state: State) -> Verdict:
+    """Judge one gate on what it has absorbed so far."""
     match gate.metric:
         case RequestCount():
-            return _judge_count(gate, tally.candidate)
-        case _ if gate.versus_stable is not None and gate.versus_stable.better_by is not None:
-            return _judge_improvement(gate, tally, gate.versus_stable.better_by, compared=compared)
+            return _judge_count(gate, state.tally.candidate)
+        case Arrival():
+            return _judge_arrival(gate, terms, state)
+        case FailedRequests(budget):
+            return _judge_budget(gate, terms, state, budget)
+        case _ if gate.only_advances:
+            return _judge_improvement(gate, terms, state)
         case _:
-            return _judge_limits(gate, tally, compared=compared)
+            return _judge_limits(gate, terms, state)
 
 
-def needed_sample(gate: Gate, limit: float | None) -> int:
+def needed_sample(gate: Gate, limit: float | None, needs: Needs = Needs.SAMPLE) -> int:
     """Return the requests (gauges: minutes) below which a gate is undecided.
 
     For a rate: 3 / the share of bad requests allowed, at most 300 (with fewer, a candidate far
     over the limit has a fair chance of showing no failure at all: the "rule of three",
     JAMA 249:1743, 1983). For a percentile the same with the share beyond it.
     """
+    if isinstance(gate.metric, RequestCount):
+        return int(gate.limits.minimum or 0)
+    if needs is not Needs.SAMPLE:
+        return 1
     match gate.metric:
-        case RequestCount():
-            return int(gate.limits.minimum or 0)
-        case ResponseRate(counts_failures=failures):
-            allowed = limit if limit is not None else 0.0
-            return _rule_of_three(allowed if failures else 1 - allowed)
-        case Latency(percentile) if percentile is not None:
-            return _rule_of_three(1 - percentile / 100)
-        case CustomMetric(percentile=percentile) if percentile is not None:
+        case ResponseRate():
+            return _rule_of_three(allowed_share(gate, limit) if limit is not None else 0.0)
+        case Latency(percentile) | CustomMetric(percentile=percentile) if percentile is not None:
             return _rule_of_three(1 - percentile / 100)
         case Latency():
             return MEAN_SAMPLE
-        case CustomMetric():
+        case _:
             return GAUGE_MINUTES
 
 
 def estimate_of(gate: Gate, side: Side) -> float | None:
     """Return the gate's value for one side, in the metric's unit; None: nothing seen."""
+    percentile = percentile_of_gate(gate)
     match gate.metric:
         case RequestCount():
             return float(side.total)
         case ResponseRate():
             return rate_of(side)
-        case Latency(percentile) if percentile is not None:
-            return percentile_of(side, percentile)
-        case CustomMetric(percentile=percentile) if percentile is not None:
+        case _ if percentile is not None:
             return percentile_of(side, percentile)
         case _:
             return mean_of(side)
 
 
+def spent(gate: Gate, terms: Terms, state: State) -> float:
+    """Return how much of the evidence that a fail needs there is (fraction, 1: it failed)."""
+    if state.failed is not None:
+        return 1.0
+    parts = {q: _part(gate, terms, state, q) for q in Question}
+    beside = max(parts[Question.STABLE], parts[Question.REFERENCE])
+    if gate.limits.roll_back is None and not isinstance(gate.metric, Arrival):
+        main = beside
+    elif is_compared(gate, terms, state):
+        main = min(parts[Question.LIMIT], beside)
+    else:
+        main = parts[Question.LIMIT]
+    return min(max(main, parts[Question.EMERGENCY]), 1.0)
+
+
+def _part(gate: Gate, terms: Terms, state: State, question: Question) -> float:
+    if question not in state.wealth:
+        return 0.0
+    return math.exp(min(state.log_evidence(question) - needed(gate, terms, question), 0.0))
+
+
 def _rule_of_three(share: float) -> int:
     return RATE_SAMPLE_MAX if share <= 0 else min(math.ceil(3 / share - 1e-9), RATE_SAMPLE_MAX)
+
+
+# Gates that nobody wrote, and those that only let advance -------------------------------------
 
 
 def _judge_count(gate: Gate, side: Side) -> Verdict:
@@ -87,128 +122,201 @@ def _judge_count(gate: Gate, side: Side) -> Verdict:
     return Undecided(missing, figures, Why.SAMPLE if side.total else Why.NO_DATA)
 
 
-def _judge_limits(gate: Gate, tally: Tally, *, compared: bool) -> Verdict:
-    limits, side = gate.limits, tally.candidate
-    estimate = estimate_of(gate, side)
-    needed = needed_sample(gate, limits.to_advance)
-    if estimate is None:
-        figures = Figures(None, estimate_of(gate, tally.stable), 0, needed, tally.stable.total)
-        return Undecided("no data of the candidate", figures, Why.NO_DATA)
-    emergency = _over_emergency(gate, tally, estimate)
-    if emergency is not None:
-        return emergency
-    figures = _figures(gate, tally, needed, limits.to_advance)
-    if side.total < needed:
-        missing = f"{count_text(side.total)} of {count_text(needed)} {what_is_counted(gate)} needed"
-        return Undecided(missing, figures, Why.SAMPLE)
-    if _beyond(gate, estimate, limits.roll_back) or limits.to_advance is None:
-        return _judge_against_stable(gate, tally, compared=compared)
-    if _beyond(gate, estimate, limits.to_advance):
-        reason = f"{_measured(gate, figures)}, limit to advance {shown(gate, limits.to_advance)}"
-        return Undecided(reason, figures, Why.BETWEEN)
-    side_word = "at most" if limits.lower_is_better else "at least"
-    return Pass(
-        f"{_measured(gate, figures)}, {side_word} {shown(gate, limits.to_advance)} wanted", figures
-    )
+def _judge_arrival(gate: Gate, terms: Terms, state: State) -> Verdict:
+    assert isinstance(gate.metric, Arrival)
+    mine, theirs = state.tally.candidate.total, state.tally.stable.total
+    share = mine / (mine + theirs) if mine + theirs else None
+    least = gate.metric.share * terms.weight / 100
+    figures = Figures(share, None, mine, 1, theirs, least, spent=spent(gate, terms, state))
+    if state.failed is not None:
+        got = "none" if not share else f"{shown(gate, share)}"
+        return Fail(
+            f"the candidate got {got} of the requests, {terms.weight}% asked: they are refused "
+            "before a container, or do not arrive",
+            figures,
+        )
+    if share is None:
+        return Undecided("no request was seen, of either revision", figures, Why.NO_DATA)
+    return Pass(f"{shown(gate, share)} of the requests arrive, {terms.weight}% asked", figures)
 
 
-def _over_emergency(gate: Gate, tally: Tally, estimate: float) -> Fail | None:
-    limit = gate.limits.emergency
-    needed = needed_sample(gate, limit)
-    if limit is None or tally.candidate.total < needed or not _beyond(gate, estimate, limit):
-        return None
-    figures = _figures(gate, tally, needed, limit)
-    reason = f"{_measured(gate, figures)}, emergency limit {shown(gate, limit)}"
-    return Fail(reason, figures, emergency=True)
+def _judge_budget(gate: Gate, terms: Terms, state: State, budget: int) -> Verdict:
+    excess = max(state.excess, 0.0)
+    side = state.tally.candidate
+    figures = Figures(
+        excess, None, side.total, 0, state.tally.stable.total, float(budget),
+        spent=spent(gate, terms, state),
+    )  # fmt: skip
+    text = f"about {count_text(round(excess))} failed requests more than stable's rate"
+    if state.failed is not None:
+        return Fail(f"{text}, at most {count_text(budget)} allowed", figures)
+    return Pass(f"{text}, at most {count_text(budget)} allowed", figures)
 
 
-def _judge_against_stable(gate: Gate, tally: Tally, *, compared: bool) -> Verdict:
-    """Decide a gate whose limit is exceeded (or that has none): is the candidate worse?"""
-    limits, versus = gate.limits, gate.versus_stable
-    figures = _figures(gate, tally, needed_sample(gate, limits.to_advance), limits.roll_back)
-    measured = _measured(gate, figures)
-    limit = "" if limits.roll_back is None else f", limit {shown(gate, limits.roll_back)}"
-    if versus is None:
-        return Fail(f"{measured}{limit}", figures)
-    if not compared:
-        if limits.to_advance is None:
-            return Pass(f"{measured}; no stable left to compare with", figures)
-        return Fail(f"{measured}{limit}", figures)
-    if figures.stable is None or figures.stable_sample < figures.needed:
-        if limits.to_advance is None:
-            return Undecided(f"{measured}; too little of stable", figures, Why.STABLE)
-        return Fail(f"{measured}{limit}; too little of stable to compare with", figures)
-    beside = f"stable {shown(gate, figures.stable)}"
-    assert figures.estimate is not None
-    if worse(gate, versus, figures.estimate, figures.stable):
-        return Fail(f"{measured}{limit}, {beside}", figures)
-    if limits.to_advance is None:
-        return Pass(f"{measured}, {beside}", figures)
-    both = f"{measured}{limit}, but {beside}: both revisions are failing, not the candidate"
-    return Undecided(both, figures, Why.BOTH_FAILING)
-
-
-def _judge_improvement(gate: Gate, tally: Tally, better_by: float, *, compared: bool) -> Verdict:
-    needed = needed_sample(gate, None)
-    figures = _figures(gate, tally, needed, None)
-    if not compared:
+def _judge_improvement(gate: Gate, terms: Terms, state: State) -> Verdict:
+    versus = gate.versus_stable
+    assert versus is not None
+    assert versus.better_by is not None
+    figures = replace(_figures(gate, terms, state, None), bad=None, spent=0.0)
+    if terms.weight == 100:
         return Pass("not judged: no stable left to compare with", figures)
     if figures.estimate is None:
         return Undecided("no data of the candidate", figures, Why.NO_DATA)
-    unit = what_is_counted(gate)
-    if figures.sample < needed:
-        missing = f"{count_text(figures.sample)} of {count_text(needed)} {unit} needed"
-        return Undecided(missing, figures, Why.SAMPLE)
-    if figures.stable is None or figures.stable_sample < needed:
+    if figures.stable is None:
         return Undecided("too little of stable to compare with", figures, Why.STABLE)
-    good_is_low = gate.limits.lower_is_better and not _is_success(gate)
-    gain = (figures.stable - figures.estimate) / figures.stable if figures.stable else 0.0
-    gain = gain if good_is_low else -gain
-    text = (
-        f"{_measured(gate, figures)}, stable {shown(gate, figures.stable)}: "
-        f"{abs(gain):.1%} {'better' if gain >= 0 else 'worse'}, {better_by:.0%} better wanted"
-    )
-    return Pass(text, figures) if gain >= better_by else Undecided(text, figures, Why.NOT_BETTER)
+    wanted = f"{versus.better_by:.0%} better wanted"
+    beside = f"{measured(gate, figures)}, stable {shown(gate, figures.stable)}"
+    if is_rate(gate):
+        proved = state.log_evidence(Question.PROOF) >= needed(gate, terms, Question.PROOF)
+        better = _gain_of(gate, figures.estimate, figures.stable)
+    else:
+        proved = trend.is_proved(gate, state.trend, versus.better_by)
+        better = trend.gain(gate, state.trend)
+        if state.trend.blocks < trend.BLOCKS_LEAST:
+            missing = f"{state.trend.blocks} of {trend.BLOCKS_LEAST} quarter hours needed"
+            return Undecided(f"{beside}: {missing}", figures, Why.SAMPLE)
+    told = "as good" if not better else f"{abs(better):.1%} {'better' if better > 0 else 'worse'}"
+    if proved:
+        return Pass(f"{beside}: {told}, {wanted}", figures)
+    doubt = ", not yet proved" if (better or 0) >= versus.better_by else ""
+    return Undecided(f"{beside}: {told}{doubt}, {wanted}", figures, Why.NOT_BETTER)
 
 
-def worse(gate: Gate, versus: Versus, candidate: float, stable: float) -> bool:
-    """Tell whether the candidate is worse than stable by more than the gate allows.
+def _gain_of(gate: Gate, mine: float, stable: float) -> float | None:
+    """Return by which share the candidate is better (a success rate: has fewer failures)."""
+    if isinstance(gate.metric, ResponseRate) and not gate.metric.counts_failures:
+        mine, stable = 1 - mine, 1 - stable
+    if not stable:
+        return None
+    gain = (stable - mine) / stable
+    return gain if gate.limits.lower_is_better or isinstance(gate.metric, ResponseRate) else -gain
 
-    A ratio on a success rate is of the failures (100% - rate); on any other value with a minimum
-    it is of the value itself, the other way round.
-    """
-    low_is_good = gate.limits.lower_is_better
-    if _is_success(gate):
-        candidate, stable, low_is_good = 1 - candidate, 1 - stable, True
-    if versus.ratio is not None:
-        return (
-            candidate > stable * versus.ratio if low_is_good else candidate * versus.ratio < stable
+
+# Gates with limits, or compared with stable ---------------------------------------------------
+
+
+def _judge_limits(gate: Gate, terms: Terms, state: State) -> Verdict:
+    limits = gate.limits
+    figures = _figures(gate, terms, state, limits.to_advance)
+    if state.failed is not None:
+        return _fail(gate, terms, state, figures)
+    if figures.estimate is None:
+        return Undecided("no data of the candidate", figures, Why.NO_DATA)
+    if state.failing_since is not None:
+        return _both_failing(gate, terms, state, figures)
+    if figures.sample < figures.needed:
+        counted = what_is_counted(gate)
+        missing = f"{count_text(figures.sample)} of {count_text(figures.needed)} {counted} needed"
+        return Undecided(missing, figures, Why.SAMPLE)
+    if limits.to_advance is None:
+        return _compared_only(gate, figures)
+    if not _within(gate, figures, limits.to_advance):
+        limit = shown(gate, limits.to_advance)
+        return Undecided(
+            f"{measured(gate, figures)}, limit to advance {limit}", figures, Why.BETWEEN
         )
-    margin = versus.worse_by or 0.0
-    return candidate > stable + margin if low_is_good else candidate < stable - margin
+    wanted = (
+        f"{'at most' if limits.lower_is_better else 'at least'} {shown(gate, limits.to_advance)}"
+    )
+    if terms.needs is Needs.PROOF and not _is_proved_good(gate, terms, state):
+        return Undecided(
+            f"{measured(gate, figures)}, {wanted} wanted, which is not yet proved",
+            figures,
+            Why.PROOF,
+        )
+    return Pass(f"{measured(gate, figures)}, {wanted} wanted", figures)
 
 
-def _is_success(gate: Gate) -> bool:
-    return isinstance(gate.metric, ResponseRate) and not gate.metric.counts_failures
+def is_proved_good(gate: Gate, terms: Terms, state: State) -> bool:
+    """Tell whether the candidate is proved to be within the limit to advance.
+
+    Gates that have no such limit need no proof: they are judged as ever.
+    """
+    if gate.limits.to_advance is None or isinstance(gate.metric, RequestCount):
+        return True
+    return _is_proved_good(gate, terms, state)
 
 
-def _beyond(gate: Gate, estimate: float, limit: float | None) -> bool:
-    if limit is None:
-        return False
-    return estimate > limit if gate.limits.lower_is_better else estimate < limit
+def _is_proved_good(gate: Gate, terms: Terms, state: State) -> bool:
+    return state.log_evidence(Question.PROOF) >= needed(gate, terms, Question.PROOF)
 
 
-def _figures(gate: Gate, tally: Tally, needed: int, limit: float | None) -> Figures:
+def _within(gate: Gate, figures: Figures, limit: float) -> bool:
+    """Tell whether what was seen in the stage is within a limit; doubtful buckets are not."""
+    if figures.bad is not None:
+        return figures.bad <= allowed_share(gate, limit) * figures.sample + 1e-9
+    assert figures.estimate is not None
+    return figures.estimate <= limit if gate.limits.lower_is_better else figures.estimate >= limit
+
+
+def _both_failing(gate: Gate, terms: Terms, state: State, figures: Figures) -> Verdict:
+    figures = replace(figures, limit=gate.limits.roll_back)
+    assert state.failing_since is not None
+    since = f"since {state.failing_since:%H:%M}Z"
+    bad, requests = state.suffered
+    if terms.weight == 100:
+        beside = "not over what stable had in its last 24 h (nothing is left on stable to compare)"
+    elif requests:
+        what = "failed" if isinstance(gate.metric, ResponseRate) else "were beyond the limit"
+        beside = f"{bad / requests:.1%} of both revisions' {count_text(requests)} requests {what}"
+    else:
+        beside = f"stable {shown(gate, figures.stable)}"
+    limit = f"limit {shown(gate, gate.limits.roll_back)}"
+    text = f"over its {limit} {since}, but {beside}"
+    if terms.weight < 100:
+        text += ": both revisions are failing, not the candidate"
+    return Undecided(text, figures, Why.BOTH_FAILING)
+
+
+def _compared_only(gate: Gate, figures: Figures) -> Verdict:
+    if figures.stable is None:
+        text = f"{measured(gate, figures)}; no stable to compare with"
+        return Undecided(text, figures, Why.STABLE)
+    return Pass(f"{measured(gate, figures)}, stable {shown(gate, figures.stable)}", figures)
+
+
+def _fail(gate: Gate, terms: Terms, state: State, figures: Figures) -> Fail:
+    limits = gate.limits
+    said = measured(gate, figures) if figures.estimate is not None else "proved by its last minutes"
+    if state.failed is Question.EMERGENCY:
+        figures = replace(figures, limit=limits.emergency)
+        return Fail(
+            f"{said}, emergency limit {shown(gate, limits.emergency)}", figures, emergency=True
+        )
+    limit = "" if limits.roll_back is None else f", limit {shown(gate, limits.roll_back)}"
+    figures = replace(figures, limit=limits.roll_back)
+    if not is_compared(gate, terms, state):
+        alone = "; nothing of stable to compare with" if gate.versus_stable is not None else ""
+        return Fail(f"{said}{limit}{alone}", figures)
+    if terms.weight == 100:
+        beside = "worse than stable in its last 24 h (not live: nothing is left on stable)"
+    else:
+        beside = f"stable {shown(gate, figures.stable)}"
+    return Fail(f"{said}{limit}, {beside}", figures)
+
+
+def _figures(gate: Gate, terms: Terms, state: State, limit: float | None) -> Figures:
+    mine, theirs = state.tally.candidate, state.tally.stable
     return Figures(
-        estimate_of(gate, tally.candidate),
-        estimate_of(gate, tally.stable),
-        tally.candidate.total,
-        needed,
-        tally.stable.total,
+        estimate_of(gate, mine),
+        estimate_of(gate, theirs),
+        mine.total,
+        needed_sample(gate, limit, terms.needs),
+        theirs.total,
         limit,
+        _bad(gate, mine, limit),
+        spent(gate, terms, state),
     )
 
 
-def _measured(gate: Gate, figures: Figures) -> str:
-    sample = f"{count_text(figures.sample)} {what_is_counted(gate)}"
-    return f"{statistic(gate)}{shown(gate, figures.estimate)} of {sample}"
+def _bad(gate: Gate, side: Side, limit: float | None) -> int | None:
+    """Return how many of the stage's requests are (perhaps) beyond the limit to advance."""
+    match gate.metric:
+        case ResponseRate(counts_failures=failures):
+            return side.hits if failures else side.total - side.hits
+        case _ if percentile_of_gate(gate) is not None and limit is not None:
+            if side.buckets is None:
+                return 0
+            return doubted(gate, Histogram(side.buckets, side.counts, 0.0), limit)[0]
+        case _:
+            return None

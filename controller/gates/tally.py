@@ -23,7 +23,15 @@ from controller.gates.evidence import (
     Value,
     bounds_of,
 )
-from controller.plan.model import CustomMetric, Gate, Latency, RequestCount, ResponseRate
+from controller.plan.model import (
+    Arrival,
+    CustomMetric,
+    FailedRequests,
+    Gate,
+    Latency,
+    RequestCount,
+    ResponseRate,
+)
 
 BUCKETS_MAX = 1000  # Cloud Monitoring itself allows 200
 
@@ -66,7 +74,7 @@ def _with(gate: Gate, side: Side, value: Value | None) -> Side:
         case ResponseRate(codes), CodeCounts() as counted:
             hits = sum(n for code, n in counted.codes.items() if _matches(code, codes))
             return Side(side.minutes + 1, side.total + counted.total, side.hits + hits)
-        case RequestCount(), CodeCounts() as counted:
+        case ((RequestCount() | Arrival() | FailedRequests()), CodeCounts() as counted):
             return Side(side.minutes + 1, side.total + counted.total)
         case ((Latency() | CustomMetric()), Histogram() as histogram):
             return _with_histogram(gate.metric, side, histogram)

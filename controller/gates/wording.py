@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from controller.plan.model import CustomMetric, Gate, Latency, RequestCount, ResponseRate
+from controller.gates.verdict import Figures
+from controller.plan.model import (
+    Arrival,
+    CustomMetric,
+    FailedRequests,
+    Gate,
+    Latency,
+    RequestCount,
+    ResponseRate,
+)
 
 PERCENT = 100
 
@@ -12,11 +21,11 @@ def shown(gate: Gate, value: float | None) -> str:
     if value is None:
         return "-"
     match gate.metric:
-        case ResponseRate():
+        case ResponseRate() | Arrival():
             return f"{_short(value * PERCENT)}%"
         case Latency():
             return latency_text(value)
-        case RequestCount():
+        case RequestCount() | FailedRequests():
             return count_text(round(value))
         case CustomMetric():
             return _short(value)
@@ -52,3 +61,9 @@ def statistic(gate: Gate) -> str:
 
 def _short(value: float) -> str:
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+
+
+def measured(gate: Gate, figures: Figures) -> str:
+    """Write what was measured, with its sample: "p95 8.66 s of 62 requests"."""
+    sample = f"{count_text(figures.sample)} {what_is_counted(gate)}"
+    return f"{statistic(gate)}{shown(gate, figures.estimate)} of {sample}"

@@ -25,8 +25,12 @@ from controller.plan.keys import (
     STAGES_MOST,
 )
 from controller.plan.model import (
+    ARRIVAL_GATE,
+    BUDGET_GATE,
+    Arrival,
     Check,
     CustomMetric,
+    FailedRequests,
     Gate,
     Latency,
     Limits,
@@ -99,6 +103,7 @@ def _check(plan: Plan) -> None:
         _problems_of_stages(plan),
         *map(_problems_of_gate, plan.gates),
         *map(_problems_of_check, plan.checks),
+        _problems_of_evidence(plan),
     )
     for problem in problems:
         raise ValueError(f"the plan in the record cannot be: {problem}")
@@ -117,6 +122,14 @@ def _problems_of_target(plan: Plan) -> Iterable[str]:
             yield f"its {what} is no name of one"
 
 
+def _problems_of_evidence(plan: Plan) -> Iterable[str]:
+    rules = plan.evidence
+    if not 0.0001 <= rules.false_rollback <= 0.2:
+        yield "its false_rollback is no small share"
+    if not 0 <= rules.arrival <= 0.95 or plan.max_failed_requests < 0:
+        yield "its evidence rules are out of range"
+
+
 def _problems_of_stages(plan: Plan) -> Iterable[str]:
     weights = [stage.weight for stage in plan.stages]
     if not 1 <= len(weights) <= STAGES_MOST or weights[-1] != 100:
@@ -126,7 +139,7 @@ def _problems_of_stages(plan: Plan) -> Iterable[str]:
     if len(plan.gates) > GATES_MOST or len(plan.checks) > CHECKS_MOST:
         yield "it has too many gates or checks"
     gates = [gate.name for gate in plan.gates]
-    called = [*gates, *(check.name for check in plan.checks)]
+    called = [*gates, *(check.name for check in plan.checks), ARRIVAL_GATE, BUDGET_GATE]
     if len(set(called)) != len(called) or not all(map(names.OWN.fullmatch, called)):
         yield "its gates and checks do not have names of their own"
     for stage in plan.stages:
@@ -142,6 +155,8 @@ def _problems_of_gate(gate: Gate) -> Iterable[str]:
         yield f"gate {gate.name} is compared with stable in no single way"
     if gate.limits.to_advance is None and versus is None:
         yield f"gate {gate.name} has no limit"
+    if gate.bounds is not None and (len(gate.bounds) != 2 or not gate.bounds[0] < gate.bounds[1]):
+        yield f"gate {gate.name} has a range that is none"
     if not _is_measurable(gate.metric):
         yield f"gate {gate.name} measures no metric"
 
@@ -164,6 +179,8 @@ def _is_measurable(metric: Metric) -> bool:
                 and len(metric.filter) <= FILTER_MOST
                 and "\n" not in metric.filter
             )
+        case Arrival() | FailedRequests():
+            return False  # nobody writes these: the plan has them by itself
 
 
 def _in_order(limits: Limits) -> bool:
@@ -212,6 +229,8 @@ def _told(plan: Plan) -> Iterable[tuple[str, str]]:
         yield from _told_gate(f"gates.{gate.name}", gate)
     for check in plan.checks:
         yield from _told_check(f"checks.{check.name}", check)
+    if plan.max_failed_requests:
+        yield "max_failed_requests", str(plan.max_failed_requests)
     yield from _flat("evidence", plan.evidence)
     for section in ("undecided", "monitoring_out", "nobody_answers"):
         yield from _flat(f"when.{section}", getattr(plan.when, section))
@@ -225,6 +244,7 @@ def _told_stage(
     yield f"{path}.weight", f"{stage.weight}%"
     yield f"{path}.hold", duration_text(stage.hold)
     yield f"{path}.approval", "required" if stage.approval else "off"
+    yield f"{path}.advance", "early" if stage.early else "off"
     for name, limits in stage.limits.items():
         yield from _told_limits(f"{path}.limits.{name}", limits, metrics[name])
 
@@ -254,6 +274,8 @@ def _told_gate(path: str, gate: Gate) -> Iterable[tuple[str, str]]:
         yield f"{path}.versus_stable", f"better_by {rate_text(versus.better_by or 0)}"
     if gate.stages is not None:
         yield f"{path}.stages", ", ".join(f"{weight}%" for weight in sorted(gate.stages))
+    if gate.bounds is not None:
+        yield f"{path}.range", f"[{gate.bounds[0]:g}, {gate.bounds[1]:g}]"
     yield f"{path}.on_fail", gate.on_fail
 
 

@@ -49,6 +49,7 @@ CODE: Schema = {
 }
 JSON: Schema = {}
 ANSWERS: Schema = {"enum": ["ask", "advance", "roll_back"]}
+EARLY: Schema = {"enum": ["early", "off", False]}
 ON_FAIL: Schema = {"enum": ["roll_back", "step_back", "ask", "observe"]}
 
 
@@ -111,7 +112,12 @@ PLAN_KEYS = (
     Key("when", ref("when"), "What to do when nobody is there to say."),
     Key("notify", JSON, "Messages to people.", not_yet=LATER),
     Key("approvals", JSON, "Who approves, and how long it may take.", not_yet=LATER),
-    Key("advance", JSON, "Advance before the hold is over.", not_yet=LATER),
+    Key("advance", EARLY, "early: leave a stage as soon as every gate's proof is there."),
+    Key(
+        "max_failed_requests",
+        {"type": "integer", "minimum": 1},
+        "Roll back a candidate that has cost this many failed requests more than stable's rate.",
+    ),
 )
 CANDIDATE_KEYS = (
     Key("tag", TEXT, "The traffic tag of the revision.", "tag: candidate", required=True),
@@ -135,7 +141,7 @@ STAGE_KEYS = (
         {"enum": ["required", "off", False]},
         "required: a person is asked before the stage is entered.",
     ),
-    Key("advance", JSON, "early: advance before the hold is over.", not_yet=LATER),
+    Key("advance", EARLY, "early: leave it as soon as every gate's proof is there; off."),
 )
 LIMIT_KEYS = (
     Key("max", LIMIT, "Limit to advance: at most this."),
@@ -170,6 +176,11 @@ GATE_KEYS = (
     Key("aligner", {"type": "string", "pattern": "^ALIGN_"}, "Monitoring's aligner."),
     Key("reducer", {"type": "string", "pattern": "^REDUCE_"}, "Monitoring's reducer."),
     Key("revision_label", TEXT, "The label that names the revision: metric.labels.revision."),
+    Key(
+        "range",
+        {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2},
+        "The least and greatest value a minute's mean can have; [0, 1] for limits within it.",
+    ),
 )
 VERSUS_KEYS = (
     Key(
@@ -213,14 +224,36 @@ EVIDENCE_KEYS = (
     Key("interval", {"anyOf": [{"const": "auto"}, DURATION]}, "Between two looks; auto."),
     Key("delay", DURATION, "What is younger is not scored; 4m."),
     Key("custom_delay", DURATION, "The same for custom metrics; 10m."),
-    Key("warm_up", DURATION, "What follows a shift and is no evidence; 2m."),
-    Key("needs", {"enum": ["sample"]}, "sample: the limits on what was measured."),
-    Key("false_rollback", JSON, "How often a good candidate may be lost.", not_yet=LATER),
+    Key(
+        "warm_up",
+        DURATION,
+        "What follows a shift and is no evidence of latency or custom metrics; 2m.",
+    ),
+    Key(
+        "needs",
+        {"enum": ["sample", "proof", "clean"]},
+        "sample: a least sample within the limits. proof: proved to be within them. "
+        "clean: what was seen is within them.",
+    ),
+    Key(
+        "false_rollback",
+        PERCENT_OR_FRACTION,
+        "How often, at most, a candidate within its limits may be rolled back; 1%.",
+    ),
+    Key(
+        "arrival",
+        {"anyOf": [{"enum": ["off", False]}, *PERCENT_OR_FRACTION["anyOf"]]},
+        "The share of its promised requests that the candidate must get; 50%.",
+    ),
 )
 WHEN_KEYS = (
     Key("undecided", ref("undecided"), "The hold has passed, the evidence does not suffice."),
     Key("monitoring_out", ref("monitoring_out"), "Monitoring does not answer."),
-    Key("both_failing", {"enum": ["hold", "roll_back"]}, "Stable fails as the candidate does."),
+    Key(
+        "both_failing",
+        {"enum": ["test", "hold", "roll_back"]},
+        "Stable fails as the candidate does.",
+    ),
     Key("nobody_answers", ref("nobody_answers"), "An ask that nobody answers; not approvals."),
     Key("new_revision", {"enum": ["ignore", "ask", "replace"]}, "A deploy during the rollout."),
     Key("advance_only", JSON, "Days and hours in which to advance.", not_yet=LATER),

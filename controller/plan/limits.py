@@ -13,7 +13,9 @@ from controller.plan.diagnostics import Span
 from controller.plan.fields import Fields, Reader
 from controller.plan.keys import LIMIT_KEYS
 from controller.plan.model import (
+    Arrival,
     CustomMetric,
+    FailedRequests,
     Latency,
     Limits,
     Metric,
@@ -51,7 +53,7 @@ def unit_of(metric: Metric) -> Callable[[str], float]:
             return parse_latency
         case RequestCount():
             return parse_count
-        case CustomMetric():
+        case CustomMetric() | Arrival() | FailedRequests():
             return parse_number
 
 
@@ -62,7 +64,7 @@ def side_of(metric: Metric) -> str:
             return "max"
         case ResponseRate() | RequestCount():
             return "min"
-        case CustomMetric():
+        case CustomMetric() | Arrival() | FailedRequests():
             return ""
 
 

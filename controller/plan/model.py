@@ -10,7 +10,7 @@ latencies are milliseconds; times are timedeltas.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any
@@ -92,7 +92,25 @@ class CustomMetric:
     percentile: float | None = None
 
 
-Metric = ResponseRate | Latency | RequestCount | CustomMetric
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """Every plan's own gate: do the candidate's requests arrive?
+
+    share: of the requests that its weight promises, the least that must reach it (a fraction).
+    Cloud Run counts a request only once it has reached a container.
+    """
+
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class FailedRequests:
+    """`max_failed_requests`: failed requests in excess of stable's rate, over the whole rollout."""
+
+    budget: int
+
+
+Metric = ResponseRate | Latency | RequestCount | CustomMetric | Arrival | FailedRequests
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +155,10 @@ class Versus:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """A condition on a metric. stages: weights in which it is judged, None for all."""
+    """A condition on a metric. stages: weights in which it is judged, None for all.
+
+    bounds: (least, greatest) value that one minute of a mean can have, None where it is not said.
+    """
 
     name: str
     metric: Metric
@@ -145,7 +166,16 @@ class Gate:
     versus_stable: Versus | None
     stages: frozenset[int] | None = None
     on_fail: OnFail = OnFail.ROLL_BACK
+    bounds: tuple[float, ...] | None = None
     line: int = field(default=0, compare=False)
+
+    @property
+    def only_advances(self) -> bool:
+        """Tell whether it is a condition to advance only: not met is undecided, never a fail."""
+        versus = self.versus_stable
+        return isinstance(self.metric, RequestCount) or (
+            versus is not None and versus.better_by is not None
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,12 +248,31 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A weight and a hold. limits: this stage's own numbers by gate, merged and complete."""
+    """A weight and a hold. limits: this stage's own numbers by gate, merged and complete.
+
+    early: it is left as soon as every gate's proof is there, before the hold is over.
+    """
 
     weight: int
     hold: timedelta
     approval: bool = False
     limits: Mapping[str, Limits] = field(default_factory=dict)
+    early: bool = False
+
+
+ARRIVAL_GATE, BUDGET_GATE = "arrival", "failed-requests"  # the names of gates nobody wrote
+
+
+class Needs(StrEnum):
+    """What a gate must show before its stage is left."""
+
+    SAMPLE = "sample"  # a minimum sample, and the estimate within the limit to advance
+    PROOF = "proof"  # the 95% confidence sequence within the limit to advance
+    CLEAN = "clean"  # the estimate within the limit, of whatever was seen: for small services
+
+
+FALSE_ROLLBACK = 0.01
+ARRIVAL = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,13 +281,19 @@ class EvidenceRules:
 
     interval: between two looks, None for automatic (1 minute in a stage's first two hours, then
     hold/300, at most 5 minutes). delay: what is younger is not scored; custom_delay: the same for
-    custom metrics. warm_up: the time after each shift that is not evidence.
+    custom metrics. warm_up: the time after each shift that is no evidence of latency or of custom
+    metrics (cold starts; failures always count). false_rollback: the chance, at most, that the
+    whole rollout rolls back a candidate that is within its limits (fraction). arrival: the share
+    of its promised requests that the candidate must get (fraction), 0: not looked at.
     """
 
     interval: timedelta | None = None
     delay: timedelta = timedelta(minutes=4)
     custom_delay: timedelta = timedelta(minutes=10)
     warm_up: timedelta = timedelta(minutes=2)
+    needs: Needs = Needs.SAMPLE
+    false_rollback: float = FALSE_ROLLBACK
+    arrival: float = ARRIVAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +323,7 @@ class WhenNobodyAnswers:
 class BothFailing(StrEnum):
     """What to do while stable fails as the candidate does."""
 
+    TEST = "test"
     HOLD = "hold"
     ROLL_BACK = "roll_back"
 
@@ -278,7 +334,7 @@ class When:
 
     undecided: WhenUndecided = WhenUndecided()
     monitoring_out: WhenMonitoringOut = WhenMonitoringOut()
-    both_failing: BothFailing = BothFailing.HOLD
+    both_failing: BothFailing = BothFailing.TEST
     nobody_answers: WhenNobodyAnswers = WhenNobodyAnswers()
     new_revision: NewRevision = NewRevision.IGNORE
 
@@ -304,15 +360,48 @@ class Plan:
     checks: tuple[Check, ...] = ()
     evidence: EvidenceRules = EvidenceRules()
     when: When = When()
+    max_failed_requests: int = 0  # 0: no budget
 
     def gates_at(self, stage: int) -> tuple[Gate, ...]:
         """Return the gates judged in stage number `stage` (0-based), with that stage's limits."""
         here = self.stages[stage]
-        return tuple(
+        written = tuple(
             gate if gate.name not in here.limits else _with_limits(gate, here.limits[gate.name])
             for gate in self.gates
             if gate.stages is None or here.weight in gate.stages
         )
+        own = (
+            gate
+            for gate in self.own_gates
+            if here.weight < 100 or not isinstance(gate.metric, Arrival)
+        )
+        return (*written, *own)
+
+    @property
+    def own_gates(self) -> tuple[Gate, ...]:
+        """Return the gates that nobody wrote: requests arrive, not too many have failed."""
+        if not self.gates:
+            return ()
+        found = []
+        if self.evidence.arrival:
+            found.append(Gate(ARRIVAL_GATE, Arrival(self.evidence.arrival), Limits(), None))
+        if self.max_failed_requests:
+            metric = FailedRequests(self.max_failed_requests)
+            found.append(Gate(BUDGET_GATE, metric, Limits(), None))
+        return tuple(found)
+
+    @property
+    def level(self) -> float:
+        """Return each gate's share of `false_rollback` (a fraction): the gates share it equally.
+
+        Gates that cannot roll back take no share (the union bound needs none for them).
+        """
+        sharing = [
+            gate
+            for gate in (*self.gates, *self.own_gates)
+            if not gate.only_advances and gate.on_fail is not OnFail.OBSERVE
+        ]
+        return self.evidence.false_rollback / max(len(sharing), 1)
 
     def needs(self, ref: str) -> bool:
         """Tell whether any check's URL, header or body needs `ref` ("stable.url")."""
@@ -320,15 +409,7 @@ class Plan:
 
 
 def _with_limits(gate: Gate, limits: Limits) -> Gate:
-    return Gate(
-        gate.name,
-        gate.metric,
-        limits,
-        gate.versus_stable,
-        gate.stages,
-        gate.on_fail,
-        gate.line,
-    )
+    return replace(gate, limits=limits)
 
 
 def texts_in(value: Any) -> tuple[Text, ...]:

@@ -14,10 +14,21 @@ from controller.plan.diagnostics import Span, shown
 from controller.plan.fields import Fields, Reader, fields_of, mapping_of, sequence_of
 from controller.plan.keys import GATE_KEYS, GATES_MOST
 from controller.plan.limits import WrittenLimits, merged, read_limits
-from controller.plan.model import Gate, Latency, Metric, OnFail, RequestCount, ResponseRate, Versus
+from controller.plan.model import (
+    ARRIVAL_GATE,
+    BUDGET_GATE,
+    CustomMetric,
+    Gate,
+    Latency,
+    Metric,
+    OnFail,
+    RequestCount,
+    ResponseRate,
+    Versus,
+)
 from controller.plan.read_metric import read_metric
 from controller.plan.read_versus import compared_by, read_versus
-from controller.plan.scalars import parse_weight, parse_word
+from controller.plan.scalars import parse_number, parse_weight, parse_word
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +60,12 @@ def read_gates(reader: Reader, node: nodes.Node | None) -> tuple[ReadGate, ...]:
 
 def check_name(reader: Reader, key: nodes.Scalar, what: str) -> None:
     """Note a name that cannot be one: it becomes a part of outputs, commands and records."""
+    if key.text in (ARRIVAL_GATE, BUDGET_GATE):
+        reader.error(
+            key,
+            f"`{key.text}` is the name of a gate that every plan has by itself",
+            f"write my-{key.text}",
+        )
     if names.OWN.fullmatch(key.text):
         return
     mend = re.sub(r"[^a-z0-9_]+", "-", key.text.lower()).strip("-_")[:40]
@@ -67,6 +84,7 @@ def _read_gate(reader: Reader, entry: nodes.Entry) -> ReadGate:
         return ReadGate(name, entry.key.span, None, None, None, None, None)
     metric = read_metric(fields)
     stages = _read_stages(fields)
+    bounds = _read_bounds(fields, metric)
     on_fail = fields.parse("on_fail", lambda text: parse_word(text, tuple(OnFail)))
     if metric is None:
         return ReadGate(name, entry.key.span, None, None, None, None, stages)
@@ -87,9 +105,8 @@ def _read_gate(reader: Reader, entry: nodes.Entry) -> ReadGate:
             f"{what} has neither a limit nor a comparison with stable",
             _limit_mend(metric),
         )
-    gate = Gate(
-        name, metric, limits, versus, stages, OnFail(on_fail or "roll_back"), entry.key.span.line
-    )
+    on_fail = OnFail(on_fail or "roll_back")
+    gate = Gate(name, metric, limits, versus, stages, on_fail, bounds, entry.key.span.line)
     return ReadGate(name, entry.key.span, metric, written, versus, gate, stages)
 
 
@@ -103,6 +120,23 @@ def _limit_mend(metric: Metric) -> str:
             return "add max: 1%"
         case _:
             return "add max or min, or versus_stable: {ratio: 1.25}"
+
+
+def _read_bounds(fields: Fields, metric: Metric | None) -> tuple[float, float] | None:
+    """Return the gate's `range`: what one minute of a custom metric can be."""
+    node = fields.node_of("range")
+    items = sequence_of(fields.reader, node, "`range`", most=2) if node else None
+    if node is None or items is None:
+        return None
+    numbers = [fields.reader.parse(item, "a number", parse_number) for item in items.items]
+    if not isinstance(metric, CustomMetric) or metric.percentile is not None:
+        fields.reader.error(node, "range is for the mean of a custom metric", "delete range")
+        return None
+    least, greatest = (*numbers, None, None)[:2]
+    if least is None or greatest is None or least >= greatest:
+        fields.reader.error(node, "a range has two numbers that rise", "write range: [0, 1]")
+        return None
+    return least, greatest
 
 
 def _read_stages(fields: Fields) -> frozenset[int] | None:

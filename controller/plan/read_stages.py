@@ -33,15 +33,18 @@ class ReadStage:
 
 
 def read_stages(
-    reader: Reader, node: nodes.Node | None, gates: tuple[ReadGate, ...]
+    reader: Reader, node: nodes.Node | None, gates: tuple[ReadGate, ...], *, early: bool
 ) -> tuple[ReadStage, ...]:
-    """Return the stages; notes weights that do not rise and a last one that is not 100%."""
+    """Return the stages; notes weights that do not rise and a last one that is not 100%.
+
+    early: whether a stage that does not say so itself may be left early.
+    """
     items = sequence_of(reader, node, "`stages`", most=STAGES_MOST) if node else None
     if items is None:
         return ()
     by_name = {gate.name: gate for gate in gates}
     stages = tuple(
-        _read_stage(reader, item, by_name, number, is_last=number == len(items.items))
+        _read_stage(reader, item, by_name, number, early=early, is_last=number == len(items.items))
         for number, item in enumerate(items.items, start=1)
     )
     _check_rising(reader, stages)
@@ -54,6 +57,7 @@ def _read_stage(
     gates: Mapping[str, ReadGate],
     number: int,
     *,
+    early: bool,
     is_last: bool,
 ) -> ReadStage:
     what = f"stage {number}"
@@ -63,12 +67,20 @@ def _read_stage(
     weight = fields.parse("weight", parse_weight)
     hold = _read_hold(fields, what, is_last=is_last)
     approval = fields.parse("approval", _approval)
+    advance = fields.parse("advance", parse_early)
     limits = _read_limits(reader, fields, gates, weight, what)
     weight_span, hold_span = fields.value_span("weight"), fields.value_span("hold")
     if weight is None or hold is None:
         return ReadStage(None, weight, weight_span, hold_span)
-    stage = Stage(weight, hold, bool(approval), limits)
+    stage = Stage(weight, hold, bool(approval), limits, early if advance is None else advance)
     return ReadStage(stage, weight, weight_span, hold_span)
+
+
+def parse_early(text: str) -> bool:
+    """Read `advance`: whether a stage may be left before its hold is over."""
+    if text in ("early", "off", "false"):
+        return text == "early"
+    raise Unreadable(f"`{shown(text)}` is not known here", "write advance: early, or delete it")
 
 
 def _approval(text: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
+from controller.plan.diagnostics import shown
 from controller.plan.fields import Fields, fields_of
 from controller.plan.keys import (
     EVIDENCE_KEYS,
@@ -17,6 +18,7 @@ from controller.plan.keys import (
 from controller.plan.model import (
     BothFailing,
     EvidenceRules,
+    Needs,
     NewRevision,
     Then,
     When,
@@ -25,7 +27,13 @@ from controller.plan.model import (
     WhenUndecided,
 )
 from controller.plan.read_stages import HOLD_MOST
-from controller.plan.scalars import Unreadable, duration_text, parse_duration, parse_word
+from controller.plan.scalars import (
+    Unreadable,
+    duration_text,
+    parse_duration,
+    parse_rate,
+    parse_word,
+)
 
 
 def _between(least: timedelta, most: timedelta) -> Callable[[str], timedelta]:
@@ -47,12 +55,24 @@ def _interval(text: str) -> timedelta | None:
     return _between(timedelta(seconds=10), timedelta(hours=1))(text)
 
 
-def _needs(text: str) -> str:
-    if text in ("proof", "clean"):
-        raise Unreadable(
-            f"not yet: `needs: {text}` comes with a later version", "write needs: sample"
-        )
-    return parse_word(text, ("sample",))
+def _needs(text: str) -> Needs:
+    return Needs(parse_word(text, tuple(Needs)))
+
+
+def _false_rollback(text: str) -> float:
+    value = parse_rate(text)
+    if not 0.0001 <= value <= 0.2:
+        raise Unreadable(f"{shown(text)} is not between 0.01% and 20%", "write 1%")
+    return value
+
+
+def _arrival(text: str) -> float:
+    if text in ("off", "false"):
+        return 0.0
+    value = parse_rate(text)
+    if not 0.05 <= value <= 0.95:
+        raise Unreadable(f"{shown(text)} is not between 5% and 95%", "write 50%, or off")
+    return value
 
 
 def read_evidence(fields: Fields) -> EvidenceRules:
@@ -66,12 +86,17 @@ def read_evidence(fields: Fields) -> EvidenceRules:
     day = _between(timedelta(), timedelta(days=1))
     delay, custom_delay = inner.parse("delay", hour), inner.parse("custom_delay", day)
     warm_up = inner.parse("warm_up", day)
-    inner.parse("needs", _needs)
+    needs = inner.parse("needs", _needs)
+    false_rollback = inner.parse("false_rollback", _false_rollback)
+    arrival = inner.parse("arrival", _arrival)
     return EvidenceRules(
         interval=inner.parse("interval", _interval),
         delay=default.delay if delay is None else delay,
         custom_delay=default.custom_delay if custom_delay is None else custom_delay,
         warm_up=default.warm_up if warm_up is None else warm_up,
+        needs=needs or default.needs,
+        false_rollback=false_rollback or default.false_rollback,
+        arrival=default.arrival if arrival is None else arrival,
     )
 
 
@@ -89,8 +114,6 @@ def _then_at_last(text: str) -> Then:
 
 
 def _both_failing(text: str) -> BothFailing:
-    if text == "test":
-        raise Unreadable("not yet: `both_failing: test` comes with a later version", "write hold")
     return BothFailing(parse_word(text, tuple(BothFailing)))
 
 

@@ -18,9 +18,9 @@ from controller.plan.keys import CANDIDATE_KEYS, PLAN_KEYS
 from controller.plan.model import Candidate, Plan
 from controller.plan.read_checks import read_checks
 from controller.plan.read_gates import ReadGate, read_gates
-from controller.plan.read_stages import ReadStage, read_stages
+from controller.plan.read_stages import ReadStage, parse_early, read_stages
 from controller.plan.read_when import read_evidence, read_when
-from controller.plan.scalars import Unreadable
+from controller.plan.scalars import Unreadable, parse_count
 from controller.plan.source import Source
 from controller.plan.template import Names
 from controller.plan.warnings import warn_of_the_whole
@@ -61,7 +61,9 @@ def _read(reader: Reader, fields: Fields) -> Plan | None:
     region = _read_region(fields)
     candidate = _read_candidate(fields, service)
     read_of_gates = read_gates(reader, fields.node_of("gates"))
-    stages = read_stages(reader, fields.node_of("stages"), read_of_gates)
+    early = fields.parse("advance", parse_early)
+    budget = fields.parse("max_failed_requests", parse_count)
+    stages = read_stages(reader, fields.node_of("stages"), read_of_gates, early=bool(early))
     _check_gates_stages(reader, read_of_gates, stages, fields)
     taken = {gate.name: gate.span.line for gate in read_of_gates}
     checks = read_checks(reader, fields.node_of("checks"), taken)
@@ -71,7 +73,8 @@ def _read(reader: Reader, fields: Fields) -> Plan | None:
     if service is None or reader.findings.wrong:
         return None
     gates = tuple(read.gate for read in read_of_gates if read.gate is not None)
-    plan = Plan(service, project, region, candidate, good, gates, checks, evidence, when)
+    most = int(budget or 0)
+    plan = Plan(service, project, region, candidate, good, gates, checks, evidence, when, most)
     warn_of_the_whole(reader, fields, plan, stages)
     return plan
 

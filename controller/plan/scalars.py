@@ -11,7 +11,15 @@ from datetime import timedelta
 from decimal import Decimal
 
 from controller.plan.diagnostics import did_you_mean, shown
-from controller.plan.model import CustomMetric, Latency, Metric, RequestCount, ResponseRate
+from controller.plan.model import (
+    Arrival,
+    CustomMetric,
+    FailedRequests,
+    Latency,
+    Metric,
+    RequestCount,
+    ResponseRate,
+)
 
 DURATION_PATTERN = (
     r"(?=.)(?:(\d{1,7})w)?(?:(\d{1,7})d)?(?:(\d{1,7})h)?(?:(\d{1,7})m)?(?:(\d{1,7})s)?"
@@ -180,11 +188,11 @@ def latency_text(latency_ms: float) -> str:
 def value_text(metric: Metric, value: float) -> str:
     """Write a value of `metric` in its unit, as the plan writes its limits."""
     match metric:
-        case ResponseRate():
+        case ResponseRate() | Arrival():
             return rate_text(value)
         case Latency():
             return latency_text(value)
-        case RequestCount():
+        case RequestCount() | FailedRequests():
             return f"{value:.0f}"
         case CustomMetric():
             return f"{value:.6g}"

@@ -32,7 +32,7 @@ from controller.engine.observation import (
     ServiceState,
     Window,
 )
-from controller.engine.preflight import PERIOD
+from controller.engine.preflight import Look
 from controller.engine.record import Phase, Record
 from controller.engine.split import TAG_NEW, TAG_OLD
 from controller.engine.watching import SETTLE, ceil_minute, windows
@@ -75,10 +75,10 @@ class Observer:
         candidate, stable = self._revision(record.candidate), self._revision(record.stable)
         on_duty = record.duty == controller
         seen = Observation(Seen(service), candidate, stable, on_duty=on_duty)
-        if record.shift is not None:
-            return seen
         asked = windows(plan, record, now)
         readings = {query: self._read(query, record, asked[query]) for query in asked}
+        if record.shift is not None:
+            return replace(seen, readings=readings, windows=asked)
         if not on_duty:
             unsent = {check.name: NotSeen(ELSEWHERE) for check in plan.checks}
             return replace(seen, readings=readings, windows=asked, checks=unsent)
@@ -160,16 +160,16 @@ class Observer:
         return Got(answer.status, answer.body)
 
     def history(
-        self, query: Query, stable: tuple[str, ...], window: Window
+        self, query: Query, stable: tuple[str, ...], look: Look
     ) -> Seen[Readings] | NotSeen:
-        """Read stable's last day, by the hour."""
-        metrics, (start, end) = self.ports.metrics, (window.start, window.end)
+        """Read stable's last day."""
+        metrics, (start, end) = self.ports.metrics, (look.window.start, look.window.end)
         try:
             if isinstance(query, CustomMetric) and not metrics.exists(
                 self.name.project, query.type
             ):
                 return NotSeen(f"nobody ever wrote {query.type} in {self.name.project}")
-            return Seen(metrics.read(self.name, query, stable, start, end, PERIOD))
+            return Seen(metrics.read(self.name, query, stable, start, end, look.period))
         except PortError as error:
             return NotSeen(error.what)
 

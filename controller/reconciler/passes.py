@@ -28,7 +28,7 @@ from controller.engine.observation import (
     ServiceName,
     ServiceState,
 )
-from controller.engine.preflight import history_windows, preflight
+from controller.engine.preflight import looks_back, preflight
 from controller.engine.record import Phase, Record, Transition, stamp
 from controller.engine.watching import continued
 from controller.gates.evidence import Query, Readings
@@ -333,16 +333,16 @@ class Reconciler:
         """Judge stable by its last day before anything is written."""
         stable = tuple(name for name in service.asked if name != candidate)
         history: dict[Query, Seen[Readings] | NotSeen] = {}
-        for query, window in history_windows(plan, now).items():
-            history[query] = self._observer.history(query, stable, window)
+        for query, look in looks_back(plan, now).items():
+            history[query] = self._observer.history(query, stable, look)
         found = preflight(plan, service, candidate, history, now)
         if found.refusals:
             return Refusal(
                 "; ".join(found.refusals), "change the limits, or mend stable before rolling out"
             )
         told = tuple(Message(now, "warning", text) for text in found.warnings)
-        starting = replace(begun.record, duty=self.controller)
-        return replace(begun, record=starting, events=(*begun.events, *told))
+        record = replace(begun.record, duty=self.controller, history=found.history)
+        return replace(begun, record=record, events=(*begun.events, *told))
 
 
 def _is_ours(

@@ -105,6 +105,19 @@ class Incident:
 
 
 @dataclass(frozen=True, slots=True)
+class Poison:
+    """What the candidate breaks for every revision (a database, a queue), while it has traffic.
+
+    errors: response code or class -> share of everybody's requests that fails on top of their own
+    where the candidate has all the traffic; in proportion where it has less.
+    """
+
+    errors: Mapping[str, float]
+    since: Moment | None = None
+    until: Moment | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Outage:
     """Cloud Monitoring answers UNAVAILABLE for a time."""
 
@@ -225,6 +238,7 @@ class Scenario:
     traffic: Load = Load()
     revisions: Mapping[str, RevisionTruth] = field(default_factory=dict)
     incidents: tuple[Incident, ...] = ()
+    poison: tuple[Poison, ...] = ()
     metrics: Metrics = Metrics()
     run: Run = Run()
     faults: tuple[CallFault | ShiftFault, ...] = ()

@@ -23,6 +23,7 @@ from controller.sandbox.scenario import (
     Load,
     Metrics,
     Outage,
+    Poison,
     RevisionTruth,
     Run,
     Scenario,
@@ -64,8 +65,8 @@ def read(data: bytes, file: str, name: str = "unnamed") -> Scenario:
     except UnicodeDecodeError as error:
         raise ScenarioError(f"{file}: not UTF-8 text (byte {error.start})") from None
     keys = root.mapping(
-        {"about", "seed", "start", "traffic", "revisions", "incidents", "metrics", "run", "faults",
-         "people", "http", "denied"}
+        {"about", "seed", "start", "traffic", "revisions", "incidents", "poison", "metrics", "run",
+         "faults", "people", "http", "denied"}
     )  # fmt: skip
     default = Scenario()
     return Scenario(
@@ -76,6 +77,7 @@ def read(data: bytes, file: str, name: str = "unnamed") -> Scenario:
         traffic=keys.read("traffic", _load, default.traffic),
         revisions=keys.read("revisions", _revisions, {}),
         incidents=keys.read("incidents", each(_incident), ()),
+        poison=keys.read("poison", each(_poison), ()),
         metrics=keys.read("metrics", _metrics, default.metrics),
         run=keys.read("run", _run, default.run),
         faults=keys.read("faults", each(_fault), ()),
@@ -181,6 +183,12 @@ def _incident(node: Node) -> Incident:
     when = frozenset({"from", "for"})
     keys = node.mapping(TRUTH | when)
     return Incident(keys.need("from", moment), keys.need("for", duration), _truth(node, when))
+
+
+def _poison(node: Node) -> Poison:
+    keys = node.mapping({"errors", "from", "until"})
+    since, until = keys.read("from", moment, None), keys.read("until", moment, None)
+    return Poison(keys.need("errors", _errors), since, until)
 
 
 def _metrics(node: Node) -> Metrics:

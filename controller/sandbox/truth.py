@@ -5,7 +5,8 @@ here: drawing requests from it (traffic).
 
 Statements are layers, each applied to what held before it: the setting's healthy app, then what
 `like` copies, the revision's own truth, its changes in the order they are written, and incidents
-last. Errors and gauges override by key, a latency replaces, `faster` and `slower` multiply.
+last. Errors and gauges override by key, a latency replaces, `faster` and `slower` multiply. What
+the candidate poisons comes on top of all.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class Truths:
     def __init__(self, world: World) -> None:
         self._world = world
         self._layers: dict[str, tuple[_Layer, ...]] = {}
-        self._made: dict[tuple[str, tuple[int, ...]], Behaviour] = {}
+        self._made: dict[tuple[str, tuple[int, ...], tuple[tuple[str, float], ...]], Behaviour] = {}
 
     def at(self, revision: str, when: datetime) -> Behaviour:
         """Return how this revision (a name) behaves at an instant of the past or present."""
@@ -66,11 +67,30 @@ class Truths:
         if layers is None:
             layers = self._layers[revision] = self._layers_of(revision)
         holding = tuple(i for i, layer in enumerate(layers) if self._holds(layer, when))
-        behaviour = self._made.get((revision, holding))
+        poison = self._poison(when)
+        behaviour = self._made.get((revision, holding, poison))
         if behaviour is None:
-            behaviour = self._compose([layers[i].truth for i in holding])
-            self._made[revision, holding] = behaviour
+            behaviour = self._compose([layers[i].truth for i in holding], dict(poison))
+            self._made[revision, holding, poison] = behaviour
         return behaviour
+
+    def _poison(self, when: datetime) -> tuple[tuple[str, float], ...]:
+        """Return what the candidate adds to everybody's errors, by its share of the traffic."""
+        active = [
+            poison
+            for poison in self._world.scenario.poison
+            if self.holds(poison.since, poison.until, None, when)
+        ]
+        if not active:
+            return ()
+        setting = self._world.setting
+        spans = self._world.spans(setting.service, when, when + timedelta(seconds=1))
+        share = spans[0].shares.get(setting.candidate, 0.0) if spans else 0.0
+        total: dict[str, float] = {}
+        for poison in active:
+            for code, part in poison.errors.items():
+                total[code] = total.get(code, 0.0) + part * share
+        return tuple(sorted(total.items()))
 
     def holds(
         self, since: Moment | None, until: Moment | None, owner: str | None, when: datetime
@@ -133,7 +153,7 @@ class Truths:
             case _:
                 return {}
 
-    def _compose(self, truths: Sequence[Truth]) -> Behaviour:
+    def _compose(self, truths: Sequence[Truth], poison: Mapping[str, float]) -> Behaviour:
         errors: dict[str, float] = {}
         gauges: dict[str, float] = {}
         p50 = p95 = 1.0
@@ -141,6 +161,8 @@ class Truths:
             errors |= truth.errors or {}
             gauges |= self._all_gauges(truth.gauges_are) | dict(truth.gauges or {})
             p50, p95 = _latency(truth, p50, p95)
+        for code, part in poison.items():
+            errors[code] = min(errors.get(code, 0.0) + part, 1.0)
         return Behaviour(_codes(errors), lognormal(p50, max(p50, p95)), gauges)
 
 

@@ -24,11 +24,17 @@ from controller.engine.record import (
     Record,
     Shift,
     Transition,
+    Trial,
     cut,
     stamp,
 )
+from controller.gates.betting import Question
 from controller.gates.evidence import Exponential
+from controller.gates.history import History
+from controller.gates.kernel import wealth_of
+from controller.gates.state import Block, State
 from controller.gates.tally import Side, Tally
+from controller.gates.trend import Trend
 
 NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -53,6 +59,34 @@ SPLITS = st.one_of(
     st.builds(lambda name: {name: 100}, TEXT),
     st.builds(lambda p: {"a": p, "b": 100 - p}, st.integers(1, 99)),
 )
+LOGS = st.floats(-700, 700)
+WEALTHS = st.one_of(
+    *(st.builds(wealth_of, st.floats(-700, 0), st.tuples(*[LOGS] * bets)) for bets in (4, 5, 6))
+)
+MINUTES = TIMES.map(lambda time: time.replace(second=0, microsecond=0))
+STATES = st.builds(
+    State,
+    tally=st.builds(Tally, SIDES, SIDES),
+    wealth=st.dictionaries(st.sampled_from(Question), WEALTHS, max_size=3),
+    touched=st.frozensets(st.sampled_from(Question)),
+    failed=st.none() | st.sampled_from(Question),
+    failed_at=st.none() | MINUTES,
+    rising=FLOATS,
+    rose_at=st.none() | MINUTES,
+    failing_since=st.none() | MINUTES,
+    suffered=st.tuples(COUNTS, COUNTS),
+    block=st.builds(Block, COUNTS, FLOATS, COUNTS, FLOATS, FLOATS),
+    trend=st.builds(Trend, COUNTS, FLOATS, FLOATS, st.none() | MINUTES, FLOATS, COUNTS),
+    excess=FLOATS,
+)
+HISTORIES = st.builds(
+    History, st.none() | st.floats(1, 1e6), FLOATS, st.none() | FLOATS, st.none() | FLOATS,
+    st.integers(1, 5),
+)  # fmt: skip
+TRIALS = st.builds(
+    Trial, TEXT, TIMES, st.floats(0, 1), WEALTHS, WEALTHS, WEALTHS, st.tuples(COUNTS, COUNTS),
+    st.none() | st.booleans(), st.none() | TIMES,
+)  # fmt: skip
 RECORDS = st.builds(
     Record,
     rollout=TEXT,
@@ -80,9 +114,14 @@ RECORDS = st.builds(
     duty=st.text(st.characters(exclude_categories=["Cs"]), max_size=DUTY_MAX),
     gates=st.dictionaries(
         TEXT,
-        st.builds(Accumulated, TIMES, st.builds(Tally, SIDES, SIDES)),
+        st.builds(Accumulated, TIMES, STATES),
         max_size=3,
     ),
+    came_from=st.integers(-1, 19),
+    weight_before=PERCENT,
+    trial=st.none() | TRIALS,
+    tried=st.lists(st.integers(0, 20), max_size=4).map(tuple),
+    history=st.dictionaries(TEXT, HISTORIES, max_size=3),
     own=st.lists(st.builds(OwnCount, TIMES, TEXT, COUNTS, COUNTS, FLOATS), max_size=3).map(tuple),
     verdicts=st.dictionaries(TEXT, TEXT, max_size=3),
     transitions=st.lists(st.builds(Transition, TIMES, TEXT, TEXT, TEXT), max_size=3).map(tuple),
@@ -130,7 +169,7 @@ def test_a_record_is_read_back_as_it_was_written(record: Record) -> None:
 
 @given(RECORDS, st.floats(allow_nan=False, allow_infinity=False))
 def test_floats_come_back_to_the_last_digit(record: Record, number: float) -> None:
-    gates = {"g": Accumulated(NOW, Tally(Side(1, 1, 0, number)))}
+    gates = {"g": Accumulated(NOW, State(Tally(Side(1, 1, 0, number)), excess=number))}
     again = decode(encode(Record(**{**_fields(record), "gates": gates})))
     assert again.gates == gates
 

@@ -24,6 +24,7 @@ from controller.engine.record import Act, Ask, AskKind, Phase, Record, Shift
 from controller.engine.split import targets_for
 from controller.engine.watching import heartbeat, interval, windows
 from controller.gates.evidence import Latencies, Query, Readings
+from controller.gates.tally import Tally
 from controller.plan.model import (
     BothFailing,
     Limits,
@@ -161,7 +162,8 @@ class TestRollingBack:
 
     def test_when_both_fail_it_holds_unless_the_plan_says_otherwise(self) -> None:
         held = look(running(), 20, failed=5, stable_failed=5)
-        assert held.state is State.RUNNING
+        assert not rolls_back(held)
+        assert "both revisions are failing" in held.reason
         plan = replace(PLAN, when=When(both_failing=BothFailing.ROLL_BACK))
         assert rolls_back(look(running(plan=plan), 20, plan=plan, failed=5, stable_failed=5))
 
@@ -288,11 +290,21 @@ class TestHolding:
         assert decision.write is not None
         assert decision.write.raises
 
-    def test_a_stage_begins_with_no_evidence(self) -> None:
+    def test_a_stage_begins_with_an_empty_sample_once_its_split_is_in_force(self) -> None:
         moved = look(running(), 35).record
-        assert moved.gates == {}
-        assert moved.verdicts == {}
         assert moved.in_force is None
+        there = look(moved, 36).record
+        assert there.in_force == at(36)
+        assert there.verdicts == {}
+        assert all(known.state.tally == Tally() for known in there.gates.values())
+        assert there.served == 100 * 30 + 500  # the last minute was of the new weight
+
+    def test_what_was_bet_goes_on_into_the_next_stage(self) -> None:
+        moved = look(running(), 35).record
+        there = look(moved, 36).record
+        before, after = moved.gates["errors"].state, there.gates["errors"].state
+        assert after.wealth.keys() == before.wealth.keys()
+        assert after.touched == frozenset()
 
     def test_without_data_it_never_advances(self) -> None:
         record = running()
@@ -455,12 +467,17 @@ class TestEvidence:
             record = look(record, minutes).record
         at_once = look(running(), 20).record
         assert record.gates == at_once.gates
-        assert record.gates["errors"].tally.candidate.total == 100 * 13
+        assert record.gates["errors"].state.tally.candidate.total == 100 * 15
 
-    def test_the_first_minutes_after_a_shift_are_no_evidence(self) -> None:
+    def test_the_first_minute_after_a_shift_is_no_evidence(self) -> None:
         (window,) = {*windows(PLAN, running(), at(20)).values()}
-        assert window.start == at(3)  # a minute to settle, two to warm up
+        assert window.start == at(1)  # a minute to settle
         assert window.end == at(16)  # four minutes behind
+
+    def test_cold_starts_are_no_evidence_of_latency(self) -> None:
+        gates = look(running(), 20).record.gates
+        assert gates["errors"].state.tally.candidate.minutes == 15
+        assert gates["latency"].state.tally.candidate.minutes == 13  # two to warm up
 
     def test_our_own_requests_are_no_evidence(self) -> None:
         record = running()
@@ -474,8 +491,8 @@ class TestEvidence:
             if not isinstance(query, Latencies)
         }
         judged = look(record, 9, readings=seen)
-        assert judged.record.gates["errors"].tally.candidate.total == 0
-        assert judged.record.gates["errors"].tally.stable.total == 900
+        assert judged.record.gates["errors"].state.tally.candidate.total == 0
+        assert judged.record.gates["errors"].state.tally.stable.total == 900
 
 
 def test_a_write_leaves_foreign_tags_where_they_were() -> None:

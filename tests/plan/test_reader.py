@@ -165,8 +165,39 @@ def test_a_gate_can_be_judged_in_some_stages_only() -> None:
         STAGES + "gates: {f: {metric: latency, percentile: 99.9, max: 1s, stages: [100%]}}\n"
     ).plan
     assert plan.gates[0].metric == Latency(99.9)
-    assert plan.gates_at(0) == ()
+    assert [gate.name for gate in plan.gates_at(0)] == ["arrival"]
     assert plan.gates_at(1) == plan.gates
+
+
+def test_gates_that_nobody_wrote_are_there_only_where_something_is_measured() -> None:
+    gates = "gates: {e: {metric: error_rate, max: 1%}}\nmax_failed_requests: 500\n"
+    written = read(STAGES + gates).plan
+    quiet = read(STAGES + gates + "evidence: {arrival: off}\n").plan
+
+    assert [gate.name for gate in written.gates_at(0)] == ["e", "arrival", "failed-requests"]
+    assert [gate.name for gate in written.gates_at(1)] == ["e", "failed-requests"]
+    assert [gate.name for gate in quiet.gates_at(0)] == ["e", "failed-requests"]
+    assert read(STAGES).plan.gates_at(0) == ()
+
+
+def test_the_gates_that_can_roll_back_share_the_chance_of_a_false_one() -> None:
+    gates = (
+        "gates:\n"
+        "  e: {metric: error_rate, max: 1%}\n"
+        "  n: {metric: request_count, min: 100}\n"
+        "  f: {metric: latency, mean: true, versus_stable: {better_by: 10%}}\n"
+        "  o: {metric: latency, percentile: 95, max: 1s, on_fail: observe}\n"
+    )
+    assert read(STAGES + gates).plan.level == pytest.approx(0.01 / 2)  # e, and arrival
+    rules = "evidence: {false_rollback: 3%, arrival: off}\n"
+    assert read(STAGES + gates + rules).plan.level == pytest.approx(0.03)
+
+
+def test_a_stage_is_left_early_where_it_or_the_whole_plan_says_so() -> None:
+    gates = "gates: {e: {metric: error_rate, max: 1%}}\n"
+    stages = "stages: [{weight: 5%, hold: 1h, advance: off}, {weight: 100%, hold: 1h}]\n"
+    plan = read("service: web\nadvance: early\n" + stages + gates).plan
+    assert [stage.early for stage in plan.stages] == [False, True]
 
 
 def test_a_check_keeps_open_what_is_known_only_later() -> None:

@@ -560,7 +560,7 @@ def counted(found: Sequence[Tick]) -> int:
     seen = [tick.decision.record.gates for tick in found]
     gates = [each for each in seen if "traffic" in each]
     assert len(gates) > 10
-    return max(gate["traffic"].tally.candidate.total for gate in gates)
+    return max(gate["traffic"].state.tally.candidate.total for gate in gates)
 
 
 def test_own_requests_stay_no_evidence_when_a_person_pauses_and_resumes_in_between() -> None:

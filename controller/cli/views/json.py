@@ -125,6 +125,9 @@ def verdict_values(verdict: Verdict) -> dict[str, Any]:
         "sample": figures.sample,
         "needed": figures.needed,
         "limit": figures.limit,
+        "bad": figures.bad,
+        "interval": figures.interval,
+        "spent": round(figures.spent, 6),
     }
     match verdict:
         case Undecided(why=why):

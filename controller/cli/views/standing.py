@@ -19,7 +19,7 @@ from controller.engine.moves import expected_split, state_of
 from controller.engine.observation import ServiceName, ServiceState
 from controller.engine.record import Phase, Record
 from controller.engine.split import TAG_NEW, split_text
-from controller.engine.watching import held, hold_of, unwatched_after
+from controller.engine.watching import held, hold_of, terms_of, unwatched_after
 from controller.engine.wording import minutes_shown
 from controller.gates.judging import judge
 from controller.gates.verdict import Verdict, word
@@ -97,7 +97,7 @@ def _verdicts(plan: Plan | None, record: Record) -> dict[str, Verdict]:
     if plan is None or not 0 <= record.stage < len(plan.stages):
         return {}
     return {
-        gate.name: judge(gate, record.gates[gate.name].tally, compared=record.weight != 100)
+        gate.name: judge(gate, terms_of(plan, record, gate), record.gates[gate.name].state)
         for gate in plan.gates_at(record.stage)
         if gate.name in record.gates
     }

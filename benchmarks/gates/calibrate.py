@@ -1,0 +1,220 @@
+"""How often a gate fails a candidate that is exactly at its limit, looked at every minute.
+
+Each gate type runs uncapped (a cap only lowers evidence) over 150 minutes in five stages, at the
+boundary of its null hypothesis, where it is most likely to be wrong. Goal: no more streams fail
+than the gate's level allows, up to chance: a one-sided exact binomial test at one in a thousand.
+"""
+
+import math
+import random
+import sys
+from bisect import bisect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from itertools import accumulate
+from multiprocessing import Pool
+
+from controller.gates import means
+from controller.gates.dispersion import tempering
+from controller.gates.kernel import (
+    FAIL,
+    FIRST,
+    MARGIN,
+    MINUTE,
+    PASS,
+    STAGE,
+    Prior,
+    Wealth,
+    increments,
+    margin_increments,
+    settled,
+    share_rate,
+    tempered,
+)
+
+STREAMS = 20_000
+CHUNK = 500  # streams a seed
+PROCESSES = 2
+MINUTES = 150
+HOLD = 30
+IMPROBABLE = 0.001
+
+# Requests a minute, two a second in all, at weights of 5, 10, 25, 50 and 90 %.
+CANDIDATE = (6, 12, 30, 60, 108)
+STABLE = (114, 108, 90, 60, 12)
+
+Increments = tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GateType:
+    """One way to be wrong. draw: increments of a minute (0..149) at the boundary of the null."""
+
+    grid: Prior
+    level: float
+    draw: Callable[[random.Random, int], Increments]
+
+
+def binomial(rng: random.Random, trials: int, rate: float) -> int:
+    """Draw how many of the trials hit."""
+    return bisect(_cumulative(trials, rate), rng.random())
+
+
+@lru_cache(maxsize=256)
+def _cumulative(trials: int, rate: float) -> list[float]:
+    chances = [
+        math.comb(trials, x) * rate**x * (1 - rate) ** (trials - x) for x in range(trials + 1)
+    ]
+    return list(accumulate(chances))[:-1]
+
+
+def stable_rate(minute: int) -> float:
+    """Return stable's failure rate: an incident hits both sides in every tenth minute."""
+    return 0.04 if minute % 10 == 7 else 0.004
+
+
+# Minutes repeat, and their increments with them: most of the time goes into settling.
+of_rate = lru_cache(maxsize=4096)(partial(increments, FAIL))
+of_proof = lru_cache(maxsize=4096)(partial(increments, PASS))
+of_margin = lru_cache(maxsize=4096)(margin_increments)
+
+
+@lru_cache(maxsize=4096)
+def of_slow(x_c: int, n_c: int, x_s: int, n_s: int) -> Increments:
+    """Return a minute's tempered increments; stable's history: inflation 1.5, 120 a minute."""
+    rate = share_rate(1.5, n_c, n_s)
+    gains = increments(FAIL, x_c, x_c + x_s, rate)
+    return tempered(gains, tempering(1.5, 120, n_c, n_s, rate))
+
+
+def at_limit(rng: random.Random, minute: int) -> Increments:
+    """Draw a candidate that fails exactly as often as its limit allows."""
+    n = CANDIDATE[minute // HOLD]
+    return of_rate(binomial(rng, n, 0.01), n, 0.01)
+
+
+def at_limit_to_prove(rng: random.Random, minute: int) -> Increments:
+    """Draw the same for the proof that it fails less often."""
+    n = CANDIDATE[minute // HOLD]
+    return of_proof(binomial(rng, n, 0.01), n, 0.01)
+
+
+def at_ratio(rng: random.Random, minute: int) -> Increments:
+    """Draw a candidate that fails exactly 1.25 times as often as stable, incidents included."""
+    n_c, n_s, p_s = CANDIDATE[minute // HOLD], STABLE[minute // HOLD], stable_rate(minute)
+    x_c, x_s = binomial(rng, n_c, 1.25 * p_s), binomial(rng, n_s, p_s)
+    return of_rate(x_c, x_c + x_s, share_rate(1.25, n_c, n_s))
+
+
+def at_margin(rng: random.Random, minute: int) -> Increments:
+    """Draw a candidate that fails one point in a hundred more often than stable."""
+    n_c, n_s, p_s = CANDIDATE[minute // HOLD], STABLE[minute // HOLD], stable_rate(minute)
+    x_c, x_s = binomial(rng, n_c, p_s + 0.01), binomial(rng, n_s, p_s)
+    return of_margin(x_c, n_c, x_s, n_s, 0.01)
+
+
+def at_slow_ratio(rng: random.Random, minute: int) -> Increments:
+    """Draw a candidate that is slow 1.5 times as often as stable, whose history was noisy."""
+    n_c, n_s = CANDIDATE[minute // HOLD], STABLE[minute // HOLD]
+    x_c, x_s = binomial(rng, n_c, 1.5 * 0.05), binomial(rng, n_s, 0.05)
+    return of_slow(x_c, n_c, x_s, n_s)
+
+
+def at_floor(rng: random.Random, _minute: int) -> Increments:
+    """Draw a mean at its floor: all or nothing, of all values with this mean the widest."""
+    return means.bounded_increments(float(rng.random() < 0.6), 0.6)
+
+
+def at_paired_margin(rng: random.Random, _minute: int) -> Increments:
+    """Draw a mean of .55 beside stable's .6, both all or nothing, the two moving together."""
+    draw = rng.random()
+    stable, candidate = draw < 0.6, draw < 0.2 or rng.random() < 0.4375
+    return means.paired_increments(float(stable) - float(candidate), 0.05)
+
+
+def at_ceiling(rng: random.Random, _minute: int) -> Increments:
+    """Draw an unbounded value whose mean is at the ceiling."""
+    return means.nonnegative_increments(rng.expovariate(1.0), 1.0)
+
+
+def at_mean_ratio(rng: random.Random, _minute: int) -> Increments:
+    """Draw two unbounded means, the candidate's 1.25 times stable's and as noisy."""
+    candidate, stable = rng.expovariate(1.0), rng.expovariate(1.0)
+    return means.share_increments(1.25 * candidate, stable, 1.25)
+
+
+TYPES = {
+    "rate at the limit": GateType(FAIL, 0.01, at_limit),
+    "proof at the limit": GateType(PASS, 0.05, at_limit_to_prove),
+    "share at the ratio": GateType(FAIL, 0.01, at_ratio),
+    "rate at stable's plus the margin": GateType(MARGIN, 0.01, at_margin),
+    "slow share at the ratio, tempered": GateType(FAIL, 0.01, at_slow_ratio),
+    "mean in 0..1 at the floor": GateType(means.MEANS, 0.01, at_floor),
+    "paired means at the margin": GateType(means.MEANS, 0.01, at_paired_margin),
+    "mean without bound at the ceiling": GateType(means.MEANS, 0.01, at_ceiling),
+    "means without bound at the ratio": GateType(means.MEANS, 0.01, at_mean_ratio),
+}
+
+
+def fails(gate: GateType, rng: random.Random) -> bool:
+    """Tell whether one stream ever reaches 1/level, looked at after every minute."""
+    wealth, wanted = Wealth(), -math.log(gate.level)
+    # Below this no sum of so many parts reaches what is wanted: saves the logarithm of the sum.
+    near = wanted - math.log(1 + len(gate.grid.log_weights))
+    for minute in range(MINUTES):
+        fraction = FIRST if minute == 0 else MINUTE if minute % HOLD else STAGE
+        wealth = settled(gate.grid, wealth, gate.draw(rng, minute), fraction)
+        if max(wealth.bets) >= near and wealth.log_evidence >= wanted:
+            return True
+    return False
+
+
+def failed_of_chunk(job: tuple[str, int]) -> int:
+    """Return how many of a chunk's streams fail. job: name of the gate type, number of the chunk.
+
+    The chunk's number is its seed, so the figures depend on no number of processes.
+    """
+    name, chunk = job
+    rng = random.Random(f"{name} {chunk}")
+    return sum(fails(TYPES[name], rng) for _ in range(CHUNK))
+
+
+def chance_of(failed: int, streams: int, level: float) -> float:
+    """Return the probability of at least so many failed streams if each fails with `level`."""
+
+    def log_chance(x: int) -> float:
+        ways = math.lgamma(streams + 1) - math.lgamma(x + 1) - math.lgamma(streams - x + 1)
+        return ways + x * math.log(level) + (streams - x) * math.log1p(-level)
+
+    return max(0.0, 1 - math.fsum(math.exp(log_chance(x)) for x in range(failed)))
+
+
+def jobs(streams: int) -> Iterator[tuple[str, int]]:
+    """Yield every chunk of every gate type."""
+    for name in TYPES:
+        for chunk in range(streams // CHUNK):
+            yield name, chunk
+
+
+def main() -> int:
+    """Print one line a gate type; return 0 when every level holds, else 1."""
+    counts = dict.fromkeys(TYPES, 0)
+    work = list(jobs(STREAMS))
+    with Pool(PROCESSES) as pool:
+        for (name, _), failed in zip(work, pool.imap(failed_of_chunk, work), strict=True):
+            counts[name] += failed
+    met = True
+    for name, failed in counts.items():
+        level = TYPES[name].level
+        chance = chance_of(failed, STREAMS, level)
+        met = met and chance >= IMPROBABLE
+        print(
+            f"calibrate: {name}: {failed} of {STREAMS:,} failed, {failed / STREAMS:.2%} "
+            f"(goal <= {level:.0%}; so many by chance: {chance:.3f})"
+        )
+    return 0 if met else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

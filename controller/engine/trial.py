@@ -1,0 +1,193 @@
+"""Both revisions are failing: an incident, or the candidate breaking what they share? Pure.
+
+A comparison with stable cannot tell. So, once a stage, the candidate's weight is lowered as a
+test. Did all failures fall? Then it goes up once more, and failing again tells that it was us.
+They stayed? Then it is an incident, and the rollout goes on when that is over.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from controller.engine import moves
+from controller.engine.asking import ask_once, kept
+from controller.engine.decision import Decision
+from controller.engine.events import Message
+from controller.engine.observation import ServiceState
+from controller.engine.record import Accumulated, AskKind, Record, Trial
+from controller.engine.watching import Watched, interval, relapse_until
+from controller.gates.counting import is_rate
+from controller.gates.intervals import lower, upper
+from controller.gates.state import relieved
+from controller.gates.verdict import Undecided, Verdict, Why
+from controller.gates.wording import count_text
+from controller.plan.model import BothFailing, Gate, Plan
+
+NEAR_A_SHIFT = timedelta(minutes=11)  # a minute to settle, and ten
+LONG = timedelta(hours=1)
+SUFFERED_LEAST = 20  # bad requests, before what falls can be told from what fell
+SUFFERED_FOR = timedelta(minutes=10)
+TEST_MOST = timedelta(hours=1)
+LEVEL = 0.05
+STILL = 0.8  # of the bad share before: above that it has not fallen
+AGAIN = 0.5  # of that: below it nothing has come back
+PROVED = -math.log(LEVEL)
+
+
+def failing_with_stable(verdicts: Mapping[str, Verdict]) -> dict[str, Undecided]:
+    """Return the gates that the candidate breaks together with stable."""
+    return {
+        name: verdict
+        for name, verdict in verdicts.items()
+        if isinstance(verdict, Undecided) and verdict.why is Why.BOTH_FAILING
+    }
+
+
+def both_failing(
+    plan: Plan, record: Record, service: ServiceState, watched: Watched, now: datetime
+) -> Decision | None:
+    """Hold, and find out whose failure it is; None where nothing of the kind goes on."""
+    if record.ask is not None:
+        return None
+    if record.trial is not None:
+        return _in_trial(plan, record, service, watched, record.trial, now)
+    suffering = failing_with_stable(watched.verdicts)
+    if not suffering:
+        return None
+    why = "; ".join(f"{name} {verdict.reason}" for name, verdict in suffering.items())
+    since = _since(record, suffering)
+    gate = _testable(plan, record, suffering)
+    if gate is not None and _is_suspicious(record, gate, now):
+        return _lower(plan, record, service, gate, now, why)
+    look = interval(plan, record, now)
+    if record.stopped is None:
+        still = replace(record, stopped=now)
+        said = Message(now, "warning", f"{why}; the hold stands still")
+        return moves.note(
+            still, service, now, why, look, transition="hold stands still", events=(said,)
+        )
+    if now - since >= LONG and _key(record) not in record.told:
+        asked = replace(record, told=(*record.told, _key(record))[-5:])
+        return ask_once(plan, asked, service, now, AskKind.BOTH_FAILING, why)
+    return kept(plan, record, service, now, why, look)
+
+
+def _key(record: Record) -> str:
+    return f"both failing {record.weight}%"
+
+
+def _since(record: Record, suffering: Mapping[str, Undecided]) -> datetime:
+    found = [
+        since
+        for name in suffering
+        if name in record.gates and (since := record.gates[name].state.failing_since)
+    ]
+    return min(found)
+
+
+def _testable(plan: Plan, record: Record, suffering: Mapping[str, Undecided]) -> Gate | None:
+    """Return the gate whose failures can be counted on both revisions together, if it may be."""
+    if plan.when.both_failing is not BothFailing.TEST or record.stage in record.tried:
+        return None
+    if record.weight == 100:
+        return None
+    return next(
+        (g for g in plan.gates_at(record.stage) if g.name in suffering and is_rate(g)), None
+    )
+
+
+def _is_suspicious(record: Record, gate: Gate, now: datetime) -> bool:
+    state = record.gates[gate.name].state
+    assert state.failing_since is not None
+    assert record.in_force is not None
+    near = state.failing_since - record.in_force <= NEAR_A_SHIFT
+    lasts = now - state.failing_since
+    enough = state.suffered[0] >= SUFFERED_LEAST or lasts >= SUFFERED_FOR
+    return enough and (near or lasts >= LONG)
+
+
+def _lower(
+    plan: Plan, record: Record, service: ServiceState, gate: Gate, now: datetime, why: str
+) -> Decision:
+    bad, requests = record.gates[gate.name].state.suffered
+    if not bad:
+        return kept(plan, record, service, now, why, interval(plan, record, now))
+    weight = plan.stages[record.stage - 1].weight if record.stage else 0
+    trial = Trial(gate.name, now, STILL * lower(bad, requests, LEVEL))
+    reason = f"a test whether it is the candidate: {why}"
+    return moves.lower_to_test(record, service, now, weight, trial, reason)
+
+
+# In a trial -----------------------------------------------------------------------------------
+
+
+def _in_trial(
+    plan: Plan,
+    record: Record,
+    service: ServiceState,
+    watched: Watched,
+    trial: Trial,
+    now: datetime,
+) -> Decision:
+    if trial.raised is not None:
+        return _after_raising(plan, record, service, watched, trial, now)
+    look = interval(plan, record, now)
+    well = trial.well.log_evidence >= PROVED
+    if trial.blamed is False:
+        if well:
+            text = "the incident is over: both revisions are within the limit again"
+            return _raise(plan, record, service, trial, now, text)
+        text = "an incident, not the candidate: the failures did not fall when its weight did"
+        return kept(plan, record, service, now, text, look)
+    if well or trial.fell.log_evidence >= PROVED:
+        text = "the failures fell with the candidate's weight; it goes up once more to make sure"
+        calm = max(upper(*trial.seen, LEVEL), AGAIN * trial.rate)
+        once_more = Trial(trial.gate, trial.at, min(calm, AGAIN), blamed=True)
+        return _raise(plan, record, service, once_more, now, text)
+    if trial.stayed.log_evidence >= PROVED or now - trial.at > TEST_MOST:
+        text = "an incident, not the candidate: the failures did not fall when its weight did"
+        told = replace(record, trial=replace(trial, blamed=False))
+        said = Message(now, "warning", text)
+        return moves.note(told, service, now, text, look, transition="incident", events=(said,))
+    text = f"a test at {record.weight}%: do the failures fall with the candidate's weight?"
+    return kept(plan, record, service, now, text, look)
+
+
+def _raise(
+    plan: Plan, record: Record, service: ServiceState, trial: Trial, now: datetime, reason: str
+) -> Decision:
+    gates = {
+        name: Accumulated(known.watermark, relieved(known.state))
+        for name, known in record.gates.items()
+    }
+    weight = plan.stages[record.stage].weight
+    return moves.raise_after_test(record, service, now, weight, trial, gates, reason)
+
+
+def _after_raising(
+    plan: Plan,
+    record: Record,
+    service: ServiceState,
+    watched: Watched,
+    trial: Trial,
+    now: datetime,
+) -> Decision:
+    """Roll back if the failures come back within ten minutes of going up."""
+    look = interval(plan, record, now)
+    if trial.blamed and trial.stayed.log_evidence >= PROVED:
+        bad, requests = trial.seen
+        reason = (
+            "it was us: the failures of both revisions fell with the candidate's weight and came "
+            f"back with it ({count_text(bad)} of {count_text(requests)} requests)"
+        )
+        return moves.roll_back(record, service, now, reason, verdicts=watched.verdicts)
+    known = record.gates.get(trial.gate)
+    if trial.blamed and (known is None or known.watermark < relapse_until(trial)):
+        text = f"back at {record.weight}%: do both revisions fail again?"
+        return kept(plan, record, service, now, text, min(look, timedelta(minutes=1)))
+    over = replace(record, trial=None).resumed(now)
+    text = "an incident that ended by itself, not the candidate" if trial.blamed else "it is over"
+    return moves.note(over, service, now, text, look, transition="hold goes on")

@@ -1,0 +1,88 @@
+"""A gate's metric as "so many bad of so many": the form in which rates are tested.
+
+An error rate counts failures, a success rate all but the successes, and "p95 at most 15 s" is
+"at most 5% of the requests slower than 15 s". A limit inside a bucket makes that bucket doubtful:
+it is counted as good where the candidate is accused, as bad where it is to be let through.
+"""
+
+from __future__ import annotations
+
+from controller.gates.evidence import CodeCounts, Histogram, Value, bounds_of
+from controller.plan.model import CustomMetric, Gate, Latency, ResponseRate
+
+Counted = tuple[int, int]  # bad ones, all
+
+
+def percentile_of_gate(gate: Gate) -> float | None:
+    """Return the percentile the gate is about, None where it is about none."""
+    match gate.metric:
+        case Latency(percentile) | CustomMetric(percentile=percentile):
+            return percentile
+        case _:
+            return None
+
+
+def is_rate(gate: Gate) -> bool:
+    """Tell whether the gate is tested as a rate of bad requests; else it is about a mean."""
+    return isinstance(gate.metric, ResponseRate) or percentile_of_gate(gate) is not None
+
+
+def allowed_share(gate: Gate, limit: float) -> float:
+    """Return the share of bad requests that a limit allows (fraction)."""
+    percentile = percentile_of_gate(gate)
+    if percentile is not None:
+        share = percentile / 100
+        return 1 - share if gate.limits.lower_is_better else share
+    assert isinstance(gate.metric, ResponseRate)
+    return limit if gate.metric.counts_failures else 1 - limit
+
+
+def accused(gate: Gate, value: Value, limit: float) -> Counted:
+    """Return the requests surely beyond the limit, and all. For rates the limit plays no part."""
+    return _counted(gate, value, limit, doubtful_is_bad=False)
+
+
+def doubted(gate: Gate, value: Value, limit: float) -> Counted:
+    """Return the requests perhaps beyond the limit, and all."""
+    return _counted(gate, value, limit, doubtful_is_bad=True)
+
+
+def _counted(gate: Gate, value: Value, limit: float, *, doubtful_is_bad: bool) -> Counted:
+    match value:
+        case CodeCounts(codes):
+            assert isinstance(gate.metric, ResponseRate)
+            wanted = gate.metric.codes
+            hits = total = 0
+            for code, count in codes.items():
+                total += count
+                if code in wanted or f"{code[:1]}xx" in wanted:
+                    hits += count
+            return (hits if gate.metric.counts_failures else total - hits), total
+        case Histogram():
+            return _beyond(gate, value, limit, doubtful_is_bad=doubtful_is_bad)
+        case _:
+            return 0, 0
+
+
+def _beyond(gate: Gate, value: Histogram, limit: float, *, doubtful_is_bad: bool) -> Counted:
+    """Count what lies above the limit (below it, where high values are good)."""
+    holder = value.bucket_of(limit)  # an edge belongs to the bucket above it
+    bounds = bounds_of(value.buckets)
+    on_edge = holder > 0 and bounds[holder - 1] == limit
+    hits = total = 0
+    for index, count in value.counts.items():
+        total += count
+        if gate.limits.lower_is_better:
+            bad = index > holder or (index == holder and (doubtful_is_bad or on_edge))
+        else:
+            bad = index < holder or (index == holder and doubtful_is_bad and not on_edge)
+        if bad:
+            hits += count
+    return hits, total
+
+
+def edge_at_or_above(value: Histogram, wanted: float) -> float | None:
+    """Return the smallest bucket edge that is at least `wanted`, None where there is none."""
+    return next(
+        (bound for bound in bounds_of(value.buckets) if bound >= wanted * (1 - 1e-12)), None
+    )
