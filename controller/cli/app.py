@@ -22,7 +22,7 @@ SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Roll out", ("apply", "status", "history")),
     ("Decide", ("approve", "reject", "pause", "resume", "advance", "promote")),
     ("Go back", ("rollback", "cancel")),
-    ("Write plans", ("validate", "schema")),
+    ("Write plans", ("validate", "preview", "schema")),
     ("Try it without a cloud", ("demo", "sandbox")),
 )
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -38,6 +38,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rollback": ("acts", "Put all traffic on stable; after a promotion, on the revision before."),
     "cancel": ("acts", "End the rollout and leave the traffic as it is."),
     "validate": ("validate", "Check plans: every error with its line and its mend."),
+    "preview": (
+        "preview",
+        "Tell what a plan can decide, before it runs: what it catches, and when.",
+    ),
     "schema": ("schema", "Print the JSON Schema of a plan, for editors."),
     "demo": ("demo", "Show a promotion and a rollback in the sandbox, in seconds."),
     "sandbox": ("sandbox", "Serve a small world that answers Google's APIs, on one local port."),

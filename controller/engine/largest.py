@@ -25,7 +25,7 @@ from controller.engine.record import (
     Transition,
     Trial,
 )
-from controller.gates.betting import Question
+from controller.gates.betting import Compared, Question
 from controller.gates.evidence import Exponential
 from controller.gates.history import History
 from controller.gates.kernel import Wealth
@@ -118,6 +118,7 @@ def _full(plan: Plan, gate: Gate) -> State:
         _WHEN,
         (_REQUESTS, _REQUESTS),
         _WHEN,
+        Compared(99, 99, 99, 99),
         Block(5, _ODD, 5, _ODD, _ODD),
         Trend(9_999, _ODD, _ODD, _WHEN, _ODD, _REQUESTS, _ODD, _REQUESTS)
         if gate.only_advances

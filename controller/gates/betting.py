@@ -13,7 +13,13 @@ from enum import StrEnum
 from functools import lru_cache
 
 from controller.gates import dispersion, kernel, means
-from controller.gates.counting import accused, allowed_share, doubted, is_rate
+from controller.gates.counting import (
+    accused,
+    allowed_share,
+    doubted,
+    is_rate,
+    percentile_of_gate,
+)
 from controller.gates.evidence import CodeCounts, Value
 from controller.gates.history import REFERENCE_SHARE, History
 from controller.gates.kernel import MINUTE, Grid, Prior
@@ -97,9 +103,10 @@ def can_fail(gate: Gate) -> bool:
 def bets_of(
     gate: Gate, terms: Terms, candidate: Value | None, stable: Value | None, *, relief: bool
 ) -> Iterator[Bet]:
-    """Yield a rate gate's bets on one minute; means bet by the block (`block_bets`).
+    """Yield a rate gate's bets on the candidate's minute alone; means bet by the block.
 
-    relief: whether the gate is over its limit with stable, and it is asked when that ends.
+    relief: whether the gate is over its limit with stable, and it is asked when that ends. The
+    comparison with stable is `comparison` and `compared_bets`.
     """
     match gate.metric:
         case RequestCount():
@@ -107,13 +114,100 @@ def bets_of(
         case Arrival(share):
             yield from _arrival_bets(share, terms, candidate, stable)
         case FailedRequests():
-            yield from _budget_bets(terms, candidate, stable)
-        case _ if is_rate(gate) and candidate is not None:
-            if gate.only_advances:
-                yield from _better_bets(gate, terms, candidate, stable)
-                return
+            yield from _budget_reference(terms, candidate)
+        case _ if is_rate(gate) and candidate is not None and not gate.only_advances:
             yield from _limit_bets(gate, terms, candidate, relief=relief)
-            yield from _stable_bets(gate, terms, candidate, stable)
+            yield from _reference_bets(gate, terms, candidate)
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Both sides' bad requests and all of them, over the same minutes."""
+
+    mine: int = 0
+    of_mine: int = 0
+    theirs: int = 0
+    of_theirs: int = 0
+
+    def __add__(self, other: Compared) -> Compared:
+        """Return both stretches together."""
+        return Compared(
+            self.mine + other.mine,
+            self.of_mine + other.of_mine,
+            self.theirs + other.theirs,
+            self.of_theirs + other.of_theirs,
+        )
+
+    @property
+    def is_whole(self) -> bool:
+        """Tell whether both sides had a request: before that nothing can be compared.
+
+        Which minutes are taken together depends on how many requests there were, never on how
+        many failed: so the test stays fair.
+        """
+        return self.of_mine > 0 and self.of_theirs > 0
+
+
+def comparison(
+    gate: Gate, terms: Terms, candidate: Value | None, stable: Value | None
+) -> Compared | None:
+    """Return what a minute says of both sides; None where the gate compares no shares."""
+    if isinstance(gate.metric, FailedRequests):
+        return Compared(*failed_in(candidate), *failed_in(stable))
+    if gate.versus_stable is None or not is_rate(gate):
+        return None
+    edge, beside = _edges(gate, terms.history)
+    if edge is None:
+        return None
+    count = doubted if gate.only_advances else accused
+    mine = count(gate, candidate, edge) if candidate is not None else (0, 0)
+    theirs = accused(gate, stable, beside) if stable is not None else (0, 0)
+    return Compared(*mine, *theirs)
+
+
+def _edges(gate: Gate, history: History) -> tuple[float | None, float]:
+    """Return where slow begins for the candidate and for stable, in the metric's unit."""
+    versus = gate.versus_stable
+    assert versus is not None
+    if versus.better_by is not None and not isinstance(gate.metric, ResponseRate):
+        if history.edge is None:
+            return None, 0.0
+        return history.edge * (1 - versus.better_by), history.edge
+    edge = compared_edge(gate, history)[0]
+    return edge, history.edge if history.edge is not None else edge
+
+
+def compared_bets(gate: Gate, terms: Terms, seen: Compared) -> Iterator[Bet]:
+    """Yield the bet on a whole stretch of both sides' requests."""
+    hits = seen.mine + seen.theirs
+    versus, cap = gate.versus_stable, dispersion.cap(terms.history.inflation)
+    if versus is not None and versus.worse_by is not None and _is_response(gate):
+        parts = kernel.margin_increments(
+            seen.mine, seen.of_mine, seen.theirs, seen.of_theirs, versus.worse_by
+        )
+        yield Bet(Question.STABLE, kernel.MARGIN, parts, cap)
+        return
+    if not hits:
+        return
+    if versus is not None and versus.better_by is not None:
+        ratio = 1 - versus.better_by if _is_response(gate) else 1.0
+        share = kernel.share_rate(ratio, seen.of_mine, seen.of_theirs)
+        parts = kernel.increments(kernel.PASS, seen.mine, hits, share)
+        yield Bet(Question.PROOF, kernel.PASS, parts)
+        return
+    ratio = compared_edge(gate, terms.history)[1] if versus is not None else 1.0
+    share = kernel.share_rate(ratio, seen.of_mine, seen.of_theirs)
+    parts = kernel.increments(kernel.FAIL, seen.mine, hits, share)
+    if percentile_of_gate(gate) is not None and terms.history.inflation is not None:
+        noise = dispersion.tempering(
+            terms.history.inflation, terms.history.per_minute, seen.of_mine, seen.of_theirs, share
+        )
+        parts = kernel.tempered(parts, noise)
+    yield Bet(Question.STABLE, kernel.FAIL, parts, cap)
+
+
+def _is_response(gate: Gate) -> bool:
+    return isinstance(gate.metric, ResponseRate)
 
 
 def _rate(grid: Grid, counted: tuple[int, int], allowed: float) -> tuple[float, ...]:
@@ -142,36 +236,6 @@ def _within(gate: Gate, candidate: Value, limit: float, question: Question) -> I
         yield Bet(question, kernel.PASS, _rate(kernel.PASS, counted, allowed))
 
 
-def _stable_bets(gate: Gate, terms: Terms, candidate: Value, stable: Value | None) -> Iterator[Bet]:
-    versus, history = gate.versus_stable, terms.history
-    if versus is None:
-        return
-    cap = dispersion.cap(history.inflation)
-    edge, ratio = compared_edge(gate, history)
-    mine = accused(gate, candidate, edge)
-    if terms.weight == 100 and history.reference is not None:
-        yield from _reference_bets(gate, history, mine, ratio, cap)
-    if stable is None:
-        return
-    theirs = accused(gate, stable, history.edge if history.edge is not None else edge)
-    if not mine[1] or not theirs[1]:
-        return
-    if isinstance(gate.metric, ResponseRate) and versus.worse_by is not None:
-        parts = kernel.margin_increments(*mine, *theirs, versus.worse_by)
-        yield Bet(Question.STABLE, kernel.MARGIN, parts, cap)
-        return
-    hits = mine[0] + theirs[0]
-    if hits:
-        share = kernel.share_rate(ratio, mine[1], theirs[1])
-        parts = kernel.increments(kernel.FAIL, mine[0], hits, share)
-        if not isinstance(gate.metric, ResponseRate) and history.inflation is not None:
-            noise = dispersion.tempering(
-                history.inflation, history.per_minute, mine[1], theirs[1], share
-            )
-            parts = kernel.tempered(parts, noise)
-        yield Bet(Question.STABLE, kernel.FAIL, parts, cap)
-
-
 def compared_edge(gate: Gate, history: History) -> tuple[float, float]:
     """Return where the candidate's slow requests begin (metric's unit), and the allowed ratio.
 
@@ -192,35 +256,18 @@ def compared_edge(gate: Gate, history: History) -> tuple[float, float]:
     return history.edge + (margin if gate.limits.lower_is_better else -margin), 1.0
 
 
-def _reference_bets(
-    gate: Gate, history: History, mine: tuple[int, int], ratio: float, cap: float
-) -> Iterator[Bet]:
-    assert history.reference is not None
-    assert gate.versus_stable is not None
-    margin = gate.versus_stable.worse_by if isinstance(gate.metric, ResponseRate) else None
+def _reference_bets(gate: Gate, terms: Terms, candidate: Value) -> Iterator[Bet]:
+    """Bet against stable's last day, where nothing is left on stable."""
+    versus, history = gate.versus_stable, terms.history
+    if versus is None or terms.weight != 100 or history.reference is None:
+        return
+    edge, ratio = compared_edge(gate, history)
+    mine = accused(gate, candidate, edge)
+    margin = versus.worse_by if isinstance(gate.metric, ResponseRate) else None
     allowed = min(history.reference * ratio + (margin or 0.0), HALF)
     if mine[1] and allowed > 0:
+        cap = dispersion.cap(history.inflation)
         yield Bet(Question.REFERENCE, kernel.FAIL, _rate(kernel.FAIL, mine, allowed), cap)
-
-
-def _better_bets(gate: Gate, terms: Terms, candidate: Value, stable: Value | None) -> Iterator[Bet]:
-    """Bet that the candidate is better than stable by the share the gate asks for."""
-    versus, history = gate.versus_stable, terms.history
-    if stable is None or versus is None or versus.better_by is None:
-        return
-    edge = history.edge if history.edge is not None else 0.0
-    if isinstance(gate.metric, ResponseRate):
-        ratio, mine = 1 - versus.better_by, accused(gate, candidate, 0.0)
-    elif history.edge is None:
-        return
-    else:
-        better = edge * (1 - versus.better_by)
-        ratio, mine = 1.0, doubted(gate, candidate, better)
-    theirs = accused(gate, stable, edge)
-    if mine[1] and theirs[1] and mine[0] + theirs[0]:
-        share = kernel.share_rate(ratio, mine[1], theirs[1])
-        parts = kernel.increments(kernel.PASS, mine[0], mine[0] + theirs[0], share)
-        yield Bet(Question.PROOF, kernel.PASS, parts)
 
 
 def _arrival_bets(
@@ -235,18 +282,12 @@ def _arrival_bets(
         yield Bet(Question.LIMIT, kernel.PASS, parts, cap)
 
 
-def _budget_bets(terms: Terms, candidate: Value | None, stable: Value | None) -> Iterator[Bet]:
-    """Bet that the candidate fails more often than stable, by however little."""
-    cap = dispersion.cap(terms.history.inflation)
-    mine, theirs = failed_in(candidate), failed_in(stable)
-    if terms.weight == 100 and terms.history.reference and mine[1]:
-        parts = _rate(kernel.FAIL, mine, min(terms.history.reference, HALF))
-        yield Bet(Question.REFERENCE, kernel.FAIL, parts, cap)
-    hits = mine[0] + theirs[0]
-    if mine[1] and theirs[1] and hits:
-        share = kernel.share_rate(1.0, mine[1], theirs[1])
-        parts = kernel.increments(kernel.FAIL, mine[0], hits, share)
-        yield Bet(Question.STABLE, kernel.FAIL, parts, cap)
+def _budget_reference(terms: Terms, candidate: Value | None) -> Iterator[Bet]:
+    """Bet that the candidate fails more often than stable did, where nothing is left on stable."""
+    mine, reference = failed_in(candidate), terms.history.reference
+    if terms.weight == 100 and reference and mine[1]:
+        parts = _rate(kernel.FAIL, mine, min(reference, HALF))
+        yield Bet(Question.REFERENCE, kernel.FAIL, parts, dispersion.cap(terms.history.inflation))
 
 
 def requests_in(value: Value | None) -> int:

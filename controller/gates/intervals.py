@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 
 from controller.gates.kernel import FAIL, PASS, one_shot
 
@@ -24,6 +25,7 @@ def lower(hits: float, trials: float, level: float) -> float:
     return _boundary(lambda rate: one_shot(FAIL, hits, trials, rate) >= wanted, 0.0, 1.0)
 
 
+@lru_cache(maxsize=256)  # the same counts are told at many looks
 def upper(hits: float, trials: float, level: float) -> float:
     """Return the bound (fraction) that the rate is below, wrong at any look with chance <= level.
 

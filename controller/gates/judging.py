@@ -30,7 +30,7 @@ from controller.plan.model import (
 
 MEAN_SAMPLE = 30  # requests before a mean says anything (the textbook's rule of thumb)
 GAUGE_MINUTES = 10  # minutes with a value before a gauge's mean says anything
-RATE_SAMPLE_MAX = 300
+RATE_SAMPLE_MAX = 150
 
 
 def judge(gate: Gate, terms: Terms, state: State) -> Verdict:
@@ -51,9 +51,11 @@ def judge(gate: Gate, terms: Terms, state: State) -> Verdict:
 def needed_sample(gate: Gate, limit: float | None, needs: Needs = Needs.SAMPLE) -> int:
     """Return the requests (gauges: minutes) below which a gate is undecided.
 
-    For a rate: 3 / the share of bad requests allowed, at most 300 (with fewer, a candidate far
-    over the limit has a fair chance of showing no failure at all: the "rule of three",
-    JAMA 249:1743, 1983). For a percentile the same with the share beyond it.
+    For a rate: 1.5 / the share of bad requests allowed, at most 150: of a candidate at twice its
+    limit all but 5% show a failure by then (the "rule of three", JAMA 249:1743, 1983, for twice
+    the limit). For a percentile the same with the share beyond it. With twice as many a service of
+    2 requests a second could not leave a first stage of 5% in half an hour, and later stages catch
+    what such a sample lets through (docs/gates.md).
     """
     if isinstance(gate.metric, RequestCount):
         return int(gate.limits.minimum or 0)
@@ -106,7 +108,7 @@ def _part(gate: Gate, terms: Terms, state: State, question: Question) -> float:
 
 
 def _rule_of_three(share: float) -> int:
-    return RATE_SAMPLE_MAX if share <= 0 else min(math.ceil(3 / share - 1e-9), RATE_SAMPLE_MAX)
+    return RATE_SAMPLE_MAX if share <= 0 else min(math.ceil(1.5 / share - 1e-9), RATE_SAMPLE_MAX)
 
 
 # Gates that nobody wrote, and those that only let advance -------------------------------------
@@ -137,7 +139,8 @@ def _judge_arrival(gate: Gate, terms: Terms, state: State) -> Verdict:
         )
     if share is None:
         return Undecided("no request was seen, of either revision", figures, Why.NO_DATA)
-    return Pass(f"{shown(gate, share)} of the requests arrive, {terms.weight}% asked", figures)
+    told = f"{count_text(mine)} of {count_text(mine + theirs)} requests ({shown(gate, share)})"
+    return Pass(f"{told} arrive, {terms.weight}% asked", figures)
 
 
 def _judge_budget(gate: Gate, terms: Terms, state: State, budget: int) -> Verdict:

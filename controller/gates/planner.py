@@ -17,6 +17,9 @@ from controller.gates.kernel import FAIL, FIRST, share_rate
 _LOOKS = 10  # a hold, where only the end counts
 _EXPONENT_MAX = 600  # beyond, the second term of the first passage is nothing times infinity
 _HALVINGS = 20
+_FINE = 120  # minutes of a hold that are looked at one by one
+_CERTAIN = 0.9999
+HALF = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +53,23 @@ class FailRule:
     cap: float
 
 
+@dataclass(frozen=True, slots=True)
+class Life:
+    """What becomes of a candidate that is bad from the start.
+
+    caught: the chance that it is rolled back before the last hold ends. minute: the first by which
+    that is more likely than not (from 1, `delay` included), None: never. failed: the failed
+    requests beyond stable's rate that are to be expected until then.
+    """
+
+    caught: float
+    minute: int | None
+    failed: float
+
+
 # Drift and variance that one minute adds to the logarithm of a bet.
 _Step = tuple[float, float]
+_Span = tuple[Hold, int, FailRule]  # with the minutes of one step
 
 
 def chances(
@@ -62,7 +80,8 @@ def chances(
     candidate: its true failure rate (fraction). Where stable gets no traffic the comparison learns
     nothing. Raises ValueError without a limit and without a ratio.
     """
-    return tuple(_walk(((hold, 1) for hold in holds), service, candidate, rule))
+    spans = ((hold, 1, rule) for hold in holds)
+    return tuple(chance for _, _, chance in _walk(spans, service, candidate))
 
 
 def excess(
@@ -87,7 +106,7 @@ def excess(
     return total
 
 
-def first_minute(failed: Sequence[float], probability: float = 0.5) -> int | None:
+def first_minute(failed: Sequence[float], probability: float = HALF) -> int | None:
     """Return the first minute (from 0) by which the gate has failed with this probability."""
     return next((index for index, chance in enumerate(failed) if chance >= probability), None)
 
@@ -100,10 +119,11 @@ def detectable(
     Only rates above the limit and above ratio times stable's are looked at. Long holds are looked
     at in ten steps, so that a hold of a day costs no more than one of half an hour.
     """
-    spans = [(hold, max(1, hold.minutes // _LOOKS)) for hold in holds]
+    spans = [(hold, max(1, hold.minutes // _LOOKS), rule) for hold in holds]
 
     def found(candidate: float) -> bool:
-        return max(_walk(spans, service, candidate, rule), default=0.0) >= probability
+        steps = _walk(spans, service, candidate)
+        return any(chance >= probability for _, _, chance in steps)
 
     low = min(1.0, max(rule.limit or 0.0, (rule.ratio or 0.0) * service.stable))
     high = 1.0
@@ -115,25 +135,58 @@ def detectable(
     return high
 
 
+def life(
+    holds: Sequence[tuple[Hold, FailRule]], service: Service, candidate: float, delay: int
+) -> Life:
+    """Return how long a candidate lives that fails at this rate (fraction) from the start.
+
+    holds: each with the rule of its stage. delay: as for `excess`. A hold is looked at minute by
+    minute at first, then in steps of a hundredth of it.
+    """
+    spans: list[_Span] = []
+    for hold, rule in holds:
+        first = min(hold.minutes, _FINE)
+        spans.append((Hold(hold.weight, first), 1, rule))
+        if hold.minutes > first:
+            rest = hold.minutes - first
+            spans.append((Hold(hold.weight, rest), max(1, rest // 100), rule))
+    harm, caught, passed = 0.0, 0.0, 0
+    minute: int | None = None
+    for hold, minutes, chance in _walk(spans, service, candidate):
+        lost = service.requests * hold.weight * (candidate - service.stable)
+        # What fails in these minutes stands until `delay` after the one in which it is proved.
+        harm += lost * (minutes * (1 - chance) + (chance - caught) * (minutes / 2 + delay))
+        caught, passed = chance, passed + minutes
+        if minute is None and chance >= HALF:
+            minute = passed + delay
+        if caught > _CERTAIN:
+            break
+    return Life(caught, minute, harm)
+
+
 def _walk(
-    spans: Iterable[tuple[Hold, int]], service: Service, candidate: float, rule: FailRule
-) -> Iterator[float]:
-    """Yield the chance after every `step` minutes of each hold (and at its end)."""
-    if rule.limit is None and rule.ratio is None:
-        raise ValueError("a gate needs a limit or a ratio to fail by")
-    limit, ratio = _Path(rule.limit_level, rule.cap), _Path(rule.ratio_level, rule.cap)
-    paths = [p for p, of in ((limit, rule.limit), (ratio, rule.ratio)) if of is not None]
+    spans: Iterable[_Span], service: Service, candidate: float
+) -> Iterator[tuple[Hold, int, float]]:
+    """Yield each step's hold and minutes, and the chance of a fail by its end."""
+    paths: dict[tuple[float, float], tuple[_Path, _Path]] = {}
     best = 0.0
-    for hold, step in spans:
+    for hold, step, rule in spans:
+        if rule.limit is None and rule.ratio is None:
+            raise ValueError("a gate needs a limit or a ratio to fail by")
+        key = (rule.limit_level, rule.ratio_level)
+        if key not in paths:
+            paths[key] = _Path(rule.limit_level, rule.cap), _Path(rule.ratio_level, rule.cap)
+        limit, ratio = paths[key]
         limit_steps = _limit_steps(hold, service, candidate, rule.limit or 0.0)
         ratio_steps = _ratio_steps(hold, service, candidate, rule.ratio or 0.0)
+        asked = [p for p, of in ((limit, rule.limit), (ratio, rule.ratio)) if of is not None]
         done = 0
         while done < hold.minutes:
             minutes = min(step, hold.minutes - done)
             limit.add(limit_steps, minutes)
             ratio.add(ratio_steps, minutes)
-            best = max(best, min(path.chance() for path in paths))
-            yield best
+            best = max(best, min(path.chance() for path in asked))
+            yield hold, minutes, best
             done += minutes
 
 

@@ -16,10 +16,13 @@ from datetime import datetime
 from controller.gates import kernel, tally
 from controller.gates.betting import (
     Bet,
+    Compared,
     Question,
     Terms,
     bets_of,
     block_bets,
+    compared_bets,
+    comparison,
     failed_in,
     thresholds,
 )
@@ -33,6 +36,7 @@ from controller.gates.trend import Trend, with_minute
 from controller.plan.model import Arrival, FailedRequests, Gate, RequestCount
 
 LN2 = math.log(2)
+NOTHING = Compared()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +58,9 @@ class State:
     in this stage. failed: what was proved against the candidate, and in which minute.
     rising, rose_at: how much the latest minutes speak for "over the limit" (nats, never below 0),
     and since which minute they do; suffered: the bad requests of both revisions since then, and
-    all of them. failing_since: that minute, once it is proved, and stable is as bad. excess: failed
-    requests beyond stable's rate (`max_failed_requests`).
+    all of them. failing_since: that minute, once it is proved, and stable is as bad. pending: a
+    stretch in which one side had no request yet. excess: failed requests beyond stable's rate
+    (`max_failed_requests`).
     """
 
     tally: Tally = Tally()
@@ -67,13 +72,14 @@ class State:
     rose_at: datetime | None = None
     suffered: tuple[int, int] = (0, 0)
     failing_since: datetime | None = None
+    pending: Compared = NOTHING
     block: Block = Block()
     trend: Trend = Trend()
     excess: float = 0.0
 
     def in_new_stage(self) -> State:
         """Return the state as it enters a stage: an empty tally, all wealth kept."""
-        return replace(self, tally=Tally(), touched=frozenset())
+        return replace(self, tally=Tally(), touched=frozenset(), pending=NOTHING)
 
     def forgiven(self) -> State:
         """Return the state after its fail was acted upon and the rollout goes on: bets anew.
@@ -100,12 +106,16 @@ def absorb(gate: Gate, terms: Terms, state: State, minute: Minute, *, in_stage: 
     which counts as evidence but not for the stage's own sample.
     """
     if in_stage:
+        if state.pending is not NOTHING and state.tally == Tally():
+            state = replace(state, pending=NOTHING)  # begun at another weight
         state = replace(state, tally=tally.absorb(gate, state.tally, minute))
     if isinstance(gate.metric, RequestCount):
         return state
     relief = state.failing_since is not None
     if is_rate(gate) or isinstance(gate.metric, Arrival | FailedRequests):
-        bets: Iterable[Bet] = bets_of(gate, terms, minute.candidate, minute.stable, relief=relief)
+        alone = bets_of(gate, terms, minute.candidate, minute.stable, relief=relief)
+        state, compared = _compared(gate, terms, state, minute)
+        bets: Iterable[Bet] = (*alone, *compared)
         if isinstance(gate.metric, FailedRequests):
             state = _with_excess(terms, state, minute)
     else:
@@ -113,6 +123,21 @@ def absorb(gate: Gate, terms: Terms, state: State, minute: Minute, *, in_stage: 
     if gate.versus_stable is not None and is_rate(gate):
         state = _risen(gate, state, minute)
     return _concluded(gate, terms, _settled(terms, state, bets), minute.end)
+
+
+def _compared(
+    gate: Gate, terms: Terms, state: State, minute: Minute
+) -> tuple[State, Iterable[Bet]]:
+    """Bet on both sides' requests as soon as both have one; until then minutes add up."""
+    seen = comparison(gate, terms, minute.candidate, minute.stable)
+    if seen is None:
+        return state, ()
+    whole = state.pending + seen if state.pending is not NOTHING else seen
+    if not whole.is_whole:
+        return replace(state, pending=whole), ()
+    if state.pending is not NOTHING:
+        state = replace(state, pending=NOTHING)
+    return state, compared_bets(gate, terms, whole)
 
 
 def _risen(gate: Gate, state: State, minute: Minute) -> State:

@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from controller.gates import kernel, means, tally
-from controller.gates.betting import Question
+from controller.gates.betting import Compared, Question
 from controller.gates.kernel import Wealth
-from controller.gates.state import Block, State
+from controller.gates.state import NOTHING, Block, State
 from controller.gates.trend import Trend
 
 
@@ -27,6 +27,7 @@ def to_json(state: State) -> dict[str, Any]:
         "fa": _time(state.failed_at),
         "u": _rise(state),
         "bf": _time(state.failing_since),
+        "c": _pending(state.pending),
         "k": _block(state.block),
         "q": _trend(state.trend),
         "x": state.excess.hex() if state.excess else None,
@@ -47,6 +48,7 @@ def from_json(value: Any) -> State:
             _read_time(value.get("fa")),
             *(_read_rise(value["u"]) if "u" in value else (0.0, None, (0, 0))),
             _read_time(value.get("bf")),
+            Compared(*map(_count, value["c"][:4])) if "c" in value else NOTHING,
             _read_block(value["k"]) if "k" in value else Block(),
             _read_trend(value["q"]) if "q" in value else Trend(),
             _number(value["x"]) if "x" in value else 0.0,
@@ -71,6 +73,12 @@ def _rise(state: State) -> list[Any] | None:
 
 def _read_rise(v: Any) -> tuple[float, datetime | None, tuple[int, int]]:
     return _number(v[0]), _read_time(v[1]), (_count(v[2]), _count(v[3]))
+
+
+def _pending(seen: Compared) -> list[int] | None:
+    if seen == NOTHING:
+        return None
+    return [seen.mine, seen.of_mine, seen.theirs, seen.of_theirs]
 
 
 def _block(block: Block) -> list[Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from controller.gates.intervals import upper
 from controller.gates.verdict import Figures
 from controller.plan.model import (
     Arrival,
@@ -14,6 +15,8 @@ from controller.plan.model import (
 )
 
 PERCENT = 100
+FEW = 300  # requests, below which a rate is told with its doubt
+DOUBT = 0.05  # the chance that the bound told is wrong, at whatever look
 
 
 def shown(gate: Gate, value: float | None) -> str:
@@ -64,6 +67,18 @@ def _short(value: float) -> str:
 
 
 def measured(gate: Gate, figures: Figures) -> str:
-    """Write what was measured, with its sample: "p95 8.66 s of 62 requests"."""
-    sample = f"{count_text(figures.sample)} {what_is_counted(gate)}"
-    return f"{statistic(gate)}{shown(gate, figures.estimate)} of {sample}"
+    """Write what was measured, with its sample: "p95 8.66 s of 62 requests".
+
+    A rate of few requests says how much it may be as well: "0% of 18 requests" is no proof of 0%.
+    """
+    unit = what_is_counted(gate)
+    sample = f"{count_text(figures.sample)} {unit if figures.sample != 1 else unit[:-1]}"
+    text = f"{statistic(gate)}{shown(gate, figures.estimate)} of {sample}"
+    if not isinstance(gate.metric, ResponseRate) or figures.bad is None:
+        return text
+    if not 0 < figures.sample < FEW:
+        return text
+    most = upper(figures.bad, figures.sample, DOUBT)
+    if gate.metric.counts_failures:
+        return f"{text} (may be {shown(gate, most)})"
+    return f"{text} (may be {shown(gate, 1 - most)})"

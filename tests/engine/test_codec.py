@@ -28,7 +28,7 @@ from controller.engine.record import (
     cut,
     stamp,
 )
-from controller.gates.betting import Question
+from controller.gates.betting import Compared, Question
 from controller.gates.evidence import Exponential
 from controller.gates.history import History
 from controller.gates.kernel import wealth_of
@@ -75,6 +75,7 @@ STATES = st.builds(
     rose_at=st.none() | MINUTES,
     failing_since=st.none() | MINUTES,
     suffered=st.tuples(COUNTS, COUNTS),
+    pending=st.builds(Compared, COUNTS, COUNTS, COUNTS, COUNTS),
     block=st.builds(Block, COUNTS, FLOATS, COUNTS, FLOATS, FLOATS),
     trend=st.builds(Trend, COUNTS, FLOATS, FLOATS, st.none() | MINUTES, FLOATS, COUNTS),
     excess=FLOATS,
