@@ -15,6 +15,8 @@ from benchmarks.gates.policy import History, Verdict
 from benchmarks.gates.readings import Window
 from benchmarks.gates.worlds import MinuteSample
 
+_ALWAYS = 10**9  # the memory of a rule that silence can change
+
 
 class Phase(Enum):
     """What Argo makes of one measurement."""
@@ -68,13 +70,14 @@ class Argo:
     A measurement without data is Failed by default (NaN compares false to a success condition).
     """
 
-    memory, reaction = 6, 0
+    reaction = 0
 
     def __init__(
         self, failure_limit: int, interval: int = 1, *, no_data_passes: bool = True
     ) -> None:
         self._metric = ArgoMetric(failure_limit)
         self._interval, self._no_data_passes = interval, no_data_passes
+        self.memory = 6 if no_data_passes else _ALWAYS
 
     def begin(self, cell: Cell, history: History) -> None:
         """Start; what was before the rollout is not looked at."""
@@ -98,10 +101,11 @@ class Flagger:
     deciding one. A failed tick holds the weight. No data is a failed tick by default.
     """
 
-    memory, reaction = 2, 0
+    reaction = 0
 
     def __init__(self, threshold: int = 5, *, no_data_passes: bool = True) -> None:
         self._threshold, self._no_data_passes = threshold, no_data_passes
+        self.memory = 2 if no_data_passes else _ALWAYS
         self.failed = 0
 
     def begin(self, cell: Cell, history: History) -> None:

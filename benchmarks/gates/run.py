@@ -26,7 +26,7 @@ from benchmarks.gates.tally import Tally, tally
 from benchmarks.gates.worlds import World
 
 CHUNK = 25
-TUNE_RUNS = 100
+TUNE_RUNS = 100  # rollouts a good cell for each value of a knob that is tried
 Task = tuple[str, int, int, tuple[str, ...]]
 
 
@@ -90,7 +90,7 @@ def measure(pool: Pool, chosen: dict[str, Cell], runs: int) -> tuple[list[Tally]
         t.rolled_back for t in results if t.contestant == OURS and not chosen[t.cell].candidate.bad
     ]
     target = max(goals.FALSE, sum(ours) / len(ours))
-    names = [tuned(pool, good, peer, target, min(runs, TUNE_RUNS)) for peer in PEERS]
+    names = [tuned(pool, good, peer, target, min(runs // 2, TUNE_RUNS)) for peer in PEERS]
     print(f"tuned to {target:.1%} of the good releases: {', '.join(names)}", flush=True)
     fresh = [n for n in names if n not in usual()]
     if fresh:
@@ -103,7 +103,7 @@ def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="bench-gates", description=(__doc__ or "").split("\n")[0])
     short = os.environ.get("SLICE") == "ci"
-    parser.add_argument("--runs", type=int, default=100 if short else 1000, help="rollouts a cell")
+    parser.add_argument("--runs", type=int, default=60 if short else 1000, help="rollouts a cell")
     parser.add_argument("--cells", default="", help="only cells whose name contains this")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--out", type=Path, default=Path("build/bench-gates"), help="folder")
