@@ -2,7 +2,7 @@
 # files it was made from sets up again. Paths in recipes are relative, so that the checkout may lie
 # under a path with spaces. Logic of more than a few lines belongs in Python.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix bench calibrate lock clean
+.PHONY: help demo test check fix bench bench-gates calibrate lock clean
 .DELETE_ON_ERROR:
 SHELL := /bin/sh
 
@@ -15,7 +15,7 @@ INSTALL = $(if $(UV),uv pip install -q --python $(PY),$(PY) -m pip install -q --
 TARGETS := controller tests benchmarks
 
 help: ## list what can be made
-	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' Makefile | awk -F'|' '{ printf "%-14s%s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F'|' '{ printf "%-20s%s\n", $$1, $$2 }'
 
 demo: .venv/.run ## walk ion-api through a whole rollout, and a bad one back, in the sandbox
 	@.venv/bin/rollout demo
@@ -39,6 +39,9 @@ bench: .venv/.run ## measure start-up, status and the rehearsal against their go
 
 calibrate: .venv/.run ## measure how often each type of gate fails a candidate that is at its limit
 	@$(PY) benchmarks/gates/calibrate.py
+
+bench-gates: .venv/.run ## our gates against the peers' rules, two hours (SLICE=ci: five minutes)
+	@$(PY) -m benchmarks.gates.run
 
 # Universal and hashed, for Python >= 3.11 on any system, naming no registry.
 LOCK = uv pip compile -q --universal --python-version 3.11 --generate-hashes --upgrade \

@@ -79,9 +79,11 @@ def roll_out(world: World, policy: Policy) -> Outcome:
         if len(waiting) <= DELAY:
             continue
         sample, held = waiting.popleft(), t + 1 - run.entered
-        if sample is not None:
+        if sample is not None and (sample.n_c or policy.sees_stable):
             last, run.seen = t, run.seen + sample.n_c
         elif t - last > policy.memory and held < hold:
+            if not any(waiting):  # nothing on its way either: on to where something happens
+                t = max(t, min(world.next_busy(t + 1), run.entered + hold - 1) - 1)
             continue
         verdict = policy.look(t - DELAY, run.stage, held, sample)
         end = run.ended(verdict, held)

@@ -30,17 +30,15 @@ class Class(Enum):
     NODATA = "Nodata"
 
 
-def location_interval(
-    experiment: list[float], control: list[float], confidence: float = CONFIDENCE
-) -> tuple[float, float]:
-    """Return the two-sided confidence interval of the shift of experiment against control."""
-    low = min(experiment) - max(control)
-    high = max(experiment) - min(control)
-    z = NormalDist().inv_cdf(0.5 + confidence / 2)
-    return (
-        _root(experiment, control, z, low, high),
-        _root(experiment, control, -z, low, high),
-    )
+def shifted_above(
+    experiment: list[float], control: list[float], shift: float, confidence: float = CONFIDENCE
+) -> bool:
+    """Tell whether the two-sided interval of experiment − control lies above this shift.
+
+    Its lower end is where the standardised rank sum, which falls with the shift, passes z: so the
+    statistic at the shift tells, and the end itself need not be searched.
+    """
+    return _z_at(experiment, control, shift) > NormalDist().inv_cdf(0.5 + confidence / 2)
 
 
 def classify(
@@ -55,17 +53,17 @@ def classify(
         return Class.NODATA
     if sorted(experiment) == sorted(control) or len({*experiment, *control}) == 1:
         return Class.PASS
-    z = NormalDist().inv_cdf(0.5 + confidence / 2)
-    # The interval leaves out 0 only if the statistic at 0 is beyond z: most looks end here.
-    if abs(_z_at(experiment, control, 0.0)) < z:
+    higher = shifted_above(experiment, control, 0.0, confidence)
+    if not higher and not shifted_above(control, experiment, 0.0, confidence):
         return Class.PASS
-    lower, upper = location_interval(experiment, control, confidence)
-    bound = tolerance * abs(median(e - c for e in experiment for c in control))
+    bound = tolerance * abs(median([e - c for e in experiment for c in control]))
+    if not higher:
+        below = shifted_above(control, experiment, bound, confidence)
+        return Class.LOW if below else Class.PASS
     mean = fmean(control)
     ratio = fmean(experiment) / mean if mean else math.inf
-    if lower > bound and ratio >= allowed_increase:
-        return Class.HIGH
-    return Class.LOW if upper < -bound else Class.PASS
+    high = ratio >= allowed_increase and shifted_above(experiment, control, bound, confidence)
+    return Class.HIGH if high else Class.PASS
 
 
 def _z_at(experiment: list[float], control: list[float], shift: float) -> float:
@@ -91,23 +89,6 @@ def _z_at(experiment: list[float], control: list[float], shift: float) -> float:
     return (excess - math.copysign(0.5, excess) * (excess != 0)) / math.sqrt(variance)
 
 
-def _root(
-    experiment: list[float], control: list[float], z: float, low: float, high: float
-) -> float:
-    """Return where the statistic, which falls with the shift, passes z (to 1e-6 of the range)."""
-    if _z_at(experiment, control, low) <= z:
-        return low
-    if _z_at(experiment, control, high) >= z:
-        return high
-    for _ in range(20):
-        middle = (low + high) / 2
-        if _z_at(experiment, control, middle) > z:
-            low = middle
-        else:
-            high = middle
-    return (low + high) / 2
-
-
 class Kayenta:
     """Judgements at each third of the hold over all its minutes so far.
 
@@ -115,7 +96,7 @@ class Kayenta:
     the last one must reach PASS. Without stable's minutes there is no judgement (100% stage).
     """
 
-    reaction = 0
+    reaction, sees_stable = 0, True
 
     def __init__(self, allowed_increase: float = 1.0) -> None:
         self._allowed = allowed_increase

@@ -93,7 +93,7 @@ def upper_bound(x: int, n: int, level: float) -> float:
 class Ours:
     """Over the limit AND worse than stable, each proved; sample or clean to advance."""
 
-    memory, reaction = 2, 0
+    memory, reaction, sees_stable = 2, 0, True
 
     def begin(self, cell: Cell, history: History) -> None:
         """Start; history fixes the cap and the reference of the last stage."""

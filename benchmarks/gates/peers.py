@@ -70,7 +70,7 @@ class Argo:
     A measurement without data is Failed by default (NaN compares false to a success condition).
     """
 
-    reaction = 0
+    reaction, sees_stable = 0, False
 
     def __init__(
         self, failure_limit: int, interval: int = 1, *, no_data_passes: bool = True
@@ -101,7 +101,7 @@ class Flagger:
     deciding one. A failed tick holds the weight. No data is a failed tick by default.
     """
 
-    reaction = 0
+    reaction, sees_stable = 0, False
 
     def __init__(self, threshold: int = 5, *, no_data_passes: bool = True) -> None:
         self._threshold, self._no_data_passes = threshold, no_data_passes
@@ -145,7 +145,7 @@ def diagnose(requests: int, over: bool | None, min_requests: int = 0) -> Health:
 class ReleaseManager:
     """The value over the last 30 minutes, every minute; the first breach rolls back."""
 
-    memory, reaction = 31, 0
+    memory, reaction, sees_stable = 31, 0, False
 
     def __init__(self, strictness: float = 1.0) -> None:
         self._strictness = strictness
@@ -171,7 +171,7 @@ class CloudDeploy:
     would be none at all.
     """
 
-    memory, reaction = 2, 3
+    memory, reaction, sees_stable = 2, 3, False
 
     def __init__(self, retest: int = 5) -> None:
         self._retest, self._row = retest, 0

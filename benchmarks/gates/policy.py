@@ -27,10 +27,12 @@ class Policy(Protocol):
     """One rule with its settings; an object serves one rollout.
 
     memory: minutes after which a minute without requests can no longer change its verdict within
-    a hold; the driver leaves such looks out. reaction: minutes from ROLL_BACK to the shift.
+    a hold; the driver leaves such looks out. sees_stable: whether stable's requests alone count as
+    such. reaction: minutes from ROLL_BACK to the shift.
     """
 
     memory: int
+    sees_stable: bool
     reaction: int
 
     def begin(self, cell: Cell, history: History) -> None:

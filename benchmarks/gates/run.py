@@ -26,7 +26,7 @@ from benchmarks.gates.tally import Tally, tally
 from benchmarks.gates.worlds import World
 
 CHUNK = 25
-TUNE_RUNS = 100  # rollouts a good cell for each value of a knob that is tried
+TUNE_RUNS = 50  # rollouts a good cell for each value of a knob that is tried
 Task = tuple[str, int, int, tuple[str, ...]]
 
 

@@ -8,15 +8,16 @@ the same weight at the same time see the same minute, whatever happened before. 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass
 from random import Random
 from statistics import NormalDist, fmean
 
 from benchmarks.gates.cells import BURSTS, WEIGHTS, Cell, Metric, Noise
 from benchmarks.gates.draws import binomial, geometric, poisson
+from benchmarks.gates.paths import DAY, Incidents, Path
 from controller.sandbox.histogram import Histogram, lognormal, merge
 
-DAY = 1440
 BATCH = 15
 CLUSTER = 5.5
 INCIDENT = 0.2
@@ -30,7 +31,7 @@ SCORE_FLOOR, SCORE_SD = 0.7, 0.05
 _PLAIN = {Noise.NONE, Noise.COLD, Noise.INCIDENT_LONG, Noise.INCIDENT_SHIFT}  # a quiet day before
 _BIRTHS = 50_000  # later than any minute: where clusters get their seeds
 _SPARSE = 0.05  # below so many requests a second most minutes are empty: only the others are kept
-_AR, _AR_LOG_SD = 0.8, math.sqrt(math.log(2.0))  # a coefficient of variation of 1
+_AR_LOG_SD = math.sqrt(math.log(2.0))  # a coefficient of variation of 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +75,9 @@ class World:
         self._rng, self._past = Random(0), Random(0)
         self._arrivals = Random(base.getrandbits(40))
         self._totals: list[int] = []
-        self._paths = [_Path(base.getrandbits(40)) for _ in range(3)]  # candidate, stable, both
-        self._incidents = _Incidents(base.getrandbits(40))
+        self._busy: list[int] = []
+        self._paths = [Path(base.getrandbits(40)) for _ in range(3)]  # candidate, stable, both
+        self._incidents = Incidents(base.getrandbits(40))
         self._long = (base.randint(0, cell.nominal), base.randint(5, 60), base.randint(1, 10))
         self._known: dict[tuple[int, int, int, int], MinuteSample | None] = {}
         self._births: dict[tuple[int, int, bool], list[int]] = {}
@@ -116,9 +118,10 @@ class World:
         return MinuteSample(t, 0, 0, 0, n, binomial(rng, n, self.cell.stable), 0.0)
 
     def _summed_batch(self, t: int) -> MinuteSample:
+        if self.cell.metric is Metric.LATENCY:
+            return self._latency_batch(t)
         minutes = [self._past_minute(m) for m in range(t, t + BATCH)]
         n, x = sum(m.n_s for m in minutes), sum(m.x_s for m in minutes)
-        slow = [m.latency_s for m in minutes if m.latency_s is not None]
         scores = [m.score_s for m in minutes if m.score_s is not None]
         return MinuteSample(
             t,
@@ -128,9 +131,17 @@ class World:
             n,
             x,
             0.0,
-            latency_s=merge(slow) if slow else None,
             score_s=fmean(scores) if scores else None,
         )
+
+    def _latency_batch(self, t: int) -> MinuteSample:
+        """Draw five times three minutes: over a batch their effects vary as those of minutes do."""
+        blocks = [
+            self._draw(m + 1, 0, poisson(self._past, self.cell.rate * 180), -1, cold=False)
+            for m in range(t, t + BATCH, 3)
+        ]
+        merged = merge([b.latency_s for b in blocks if b.latency_s is not None])
+        return MinuteSample(t, 0, 0, 0, sum(b.n_s for b in blocks), 0, 0.0, latency_s=merged)
 
     def _past_minute(self, t: int) -> MinuteSample:
         return self._draw(t, 0, poisson(self._past, self.cell.rate * 60), -1, cold=False)
@@ -142,16 +153,25 @@ class World:
         self._rng.seed(self._key + (t << 7) + what)
         return self._rng
 
+    def next_busy(self, t: int) -> int:
+        """Return the first minute >= t (t >= 0) in which anybody asks anything."""
+        while not self._busy or self._busy[-1] < t:
+            self._total(len(self._totals))
+            if not self.cell.rate:
+                return len(self._totals)
+        return self._busy[bisect_left(self._busy, t)]
+
     def _total(self, t: int) -> int:
         """Return the requests of minute t >= 0, both sides together."""
         totals, mean = self._totals, self.cell.rate * 60
         while len(totals) <= t:
-            if self.cell.rate >= _SPARSE:
-                totals += [poisson(self._arrivals, mean) for _ in range(60)]
-                continue
             hour = [0] * 60
-            for _ in range(poisson(self._arrivals, mean * 60)):
-                hour[int(self._arrivals.random() * 60)] += 1
+            if self.cell.rate >= _SPARSE:
+                hour = [poisson(self._arrivals, mean) for _ in range(60)]
+            else:
+                for _ in range(poisson(self._arrivals, mean * 60)):
+                    hour[int(self._arrivals.random() * 60)] += 1
+            self._busy += [len(totals) + i for i, n in enumerate(hour) if n]
             totals += hour
         return totals[t]
 
@@ -214,6 +234,8 @@ class World:
                 return False
 
     def _burst(self, t: int, weight: int, minutes: int, *, ours: bool) -> int:
+        if not (weight if ours else 100 - weight):
+            return 0
         first = t - minutes + 1 if t < 0 else max(0, t - minutes + 1)
         return sum(self._born(s, weight, minutes, ours=ours)[t - s] for s in range(first, t + 1))
 
@@ -253,38 +275,6 @@ class World:
         common = SCORE_SD * self._paths[2].at(t)
         drawn = (mean + common + rng.gauss(0, SCORE_SD), 0.8 + common + rng.gauss(0, SCORE_SD))
         return min(1.0, max(0.0, drawn[0])), min(1.0, max(0.0, drawn[1]))
-
-
-class _Path:
-    """A stationary AR(1) path of unit variance, from a day before the rollout on."""
-
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
-        self._rng: Random | None = None
-        self._values: list[float] = []
-
-    def at(self, t: int) -> float:
-        if self._rng is None:
-            self._rng = Random(self._seed)
-            self._values.append(self._rng.gauss(0, 1))
-        values, gauss = self._values, self._rng.gauss
-        while len(values) <= t + DAY:
-            values.append(_AR * values[-1] + gauss(0, math.sqrt(1 - _AR**2)))
-        return values[t + DAY]
-
-
-class _Incidents:
-    """Five minutes at a time, begun in 1% of the minutes."""
-
-    def __init__(self, seed: int) -> None:
-        self._rng = Random(seed)
-        self._left: list[int] = [0]
-
-    def at(self, t: int) -> bool:
-        left = self._left
-        while len(left) <= t + DAY:
-            left.append(5 if self._rng.random() < 0.01 else max(0, left[-1] - 1))
-        return left[t + DAY] > 0
 
 
 assert WEIGHTS[2] == 25, "INCIDENT_SHIFT speaks of the third stage"

@@ -22,7 +22,7 @@ from benchmarks.gates.worlds import MinuteSample, World
 class Script:
     """A policy that does what it is told at the minutes it is told."""
 
-    memory, reaction = 10**9, 0
+    memory, reaction, sees_stable = 10**9, 0, True
 
     def __init__(self, acts: dict[int, Verdict]) -> None:
         self.acts, self.seen = acts, list[tuple[int, int, int, MinuteSample | None]]()
