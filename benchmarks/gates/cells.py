@@ -23,6 +23,7 @@ class Noise(StrEnum):
     INCIDENTS = "incidents"  # both sides +20% for 5 minutes; a start in 1% of the minutes
     INCIDENT_LONG = "incident-long"  # one of 5–60 minutes on both sides, at any time
     INCIDENT_SHIFT = "incident-shift"  # the same, begun 1–10 minutes after the shift to 25%
+    # A cluster cannot be larger than the requests it falls on: at 0.2/s a good part of it is lost.
     CLUSTERS = "clusters"  # one side's failures come 5.5 at a time, within a minute
     STORMS_3 = "storms-3m"  # the same, each cluster spread over 3 minutes
     STORMS_10 = "storms-10m"  # … over 10 minutes

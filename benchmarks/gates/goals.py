@@ -55,7 +55,7 @@ def check(
             f"evidence ≤ {EVIDENCE} × floor", f"{r.factor:g}x of {r.limit:.1%}", f"{r.ratio:.2f}"
         )
         for r in ratios
-        if r.factor >= 3 and r.limit * r.factor <= 0.2 and r.ratio > EVIDENCE
+        if r.factor >= 3 and r.ratio > EVIDENCE
     ]
     return found
 

@@ -134,7 +134,6 @@ def cells() -> dict[str, Cell]:
     found += [_latency(r, k, 0.1) for k, r in product(("slower1.5", "slower2"), (0.2, 2.0, 20.0))]
     found += [_score(2.0, kind) for kind in ("equal", "falling", "low")]
     found += [cell(ION, kind, hold=1440) for kind in ("equal", *KINDS[4:])]
-    found.append(cell(ION, noise=Noise.CLUSTERS, hold=1440))
     return {c.name: c for c in found}
 
 
