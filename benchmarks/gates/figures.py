@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape
 
 from benchmarks.gates.cells import Cell, Metric
 from benchmarks.gates.contestants import usual
-from benchmarks.gates.goals import By
+from benchmarks.gates.goals import FAIR_PEER, By
 from benchmarks.gates.tally import Tally
 
 WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 760, 300, 64, 36, 70
@@ -20,7 +20,10 @@ TRAFFIC = (0.2, 2.0, 20.0, 200.0)
 
 @dataclass(frozen=True, slots=True)
 class Bars:
-    """Groups of bars; values[series][group]. log: the smallest decade shown, None for linear."""
+    """Groups of bars; values[series][group]. log: the smallest decade shown, None for linear.
+
+    faint: (series, group) of bars that are drawn pale.
+    """
 
     title: str
     unit: str
@@ -29,6 +32,7 @@ class Bars:
     values: tuple[tuple[float, ...], ...]
     top: float
     log: float | None = None
+    faint: frozenset[tuple[int, int]] = frozenset()
 
 
 def write(folder: Path, chosen: dict[str, Cell], results: list[Tally]) -> None:
@@ -58,8 +62,14 @@ def _excess(chosen: dict[str, Cell], by: By) -> Bars:
     values = tuple(tuple(by[c.name, name].excess for c in bad) for name in usual())
     top = 10 ** math.ceil(math.log10(max([v for row in values for v in row] or [10])))
     groups = tuple(c.candidate.kind for c in bad)
-    title = "Failed requests a bad release cost, 20 requests a second"
-    return Bars(title, "", groups, tuple(usual()), values, top, log=1.0)
+    title = "Failed requests of a bad release, 20/s (pale: rolls back over 5% of good releases too)"
+    faint = frozenset(
+        (s, g)
+        for g, c in enumerate(bad)
+        for s, name in enumerate(usual())
+        if (c.twin, name) in by and by[c.twin, name].rolled_back > FAIR_PEER
+    )
+    return Bars(title, "", groups, tuple(usual()), values, top, log=1.0, faint=faint)
 
 
 def svg(bars: Bars) -> str:
@@ -93,9 +103,10 @@ def _group(bars: Bars, index: int, x: float, step: float) -> list[str]:
     for place, (name, row) in enumerate(zip(bars.series, bars.values, strict=True)):
         y = _y(bars, row[index])
         left, tall = x + step * 0.08 + place * wide, max(1.0, HEIGHT - BOTTOM - y)
+        pale = ' opacity="0.3"' if (place, index) in bars.faint else ""
         drawn.append(
             f'<rect x="{left:.1f}" y="{HEIGHT - BOTTOM - tall:.1f}" width="{wide * 0.9:.1f}" '
-            f'height="{tall:.1f}" fill="{COLOURS[place]}">'
+            f'height="{tall:.1f}" fill="{COLOURS[place]}"{pale}>'
             f"<title>{escape(name)}: {row[index]:.4g}{bars.unit}</title></rect>"
         )
     return drawn

@@ -1,7 +1,7 @@
 """The goals, and what misses them.
 
-A share is measured on finitely many rollouts: it misses a goal when it is beyond it by more than
-two standard errors, so that a slice of 100 rollouts does not fail by chance.
+A share is measured on finitely many rollouts: it misses a goal when chance alone would bring it so
+far beyond in less than 2.3% of the cases, so that a slice of 100 rollouts does not fail by chance.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ EVIDENCE = 1.6
 POISON = 0.95
 X3_PROMOTED = 0.01
 IN_TIME, IN_TIME_ION = 0.95, 0.90
+CHANCE = 0.023
 
 By = dict[tuple[str, str], Tally]
 
@@ -75,10 +76,10 @@ def allowed_false(cell: Cell) -> float | None:
 
 def _good(cell: Cell, ours: Tally) -> Iterator[Missed]:
     allowed = allowed_false(cell)
-    if allowed is not None and ours.rolled_back > allowed + _slack(allowed, ours.runs):
+    if allowed is not None and _beyond(ours.rolled_back, allowed, ours.runs):
         yield Missed(f"good rolled back ≤ {allowed:.0%}", cell.name, f"{ours.rolled_back:.1%}")
     wanted = in_time_goal(cell)
-    if wanted is not None and ours.in_time < wanted - _slack(wanted, ours.runs):
+    if wanted is not None and _beyond(1 - ours.in_time, 1 - wanted, ours.runs):
         text = f"{ours.in_time:.1%}, held {ours.held:.1%}"
         yield Missed(f"good finished in 1.25 × holds ≥ {wanted:.0%}", cell.name, text)
 
@@ -98,10 +99,10 @@ def in_time_goal(cell: Cell) -> float | None:
 
 def _bad(cell: Cell, ours: Tally, by: By) -> Iterator[Missed]:
     poison = cell.candidate.poison and cell.rate >= 2
-    if poison and ours.within_30 < POISON - _slack(POISON, ours.runs):
+    if poison and _beyond(1 - ours.within_30, 1 - POISON, ours.runs):
         text = f"{ours.within_30:.1%} in 30 minutes of data, {ours.rolled_back:.1%} at all"
         yield Missed(f"poison rolled back ≥ {POISON:.0%}", cell.name, text)
-    if cell.candidate.kind == "x3" and ours.promoted > X3_PROMOTED + _slack(X3_PROMOTED, ours.runs):
+    if cell.candidate.kind == "x3" and _beyond(ours.promoted, X3_PROMOTED, ours.runs):
         yield Missed(f"×3 promoted ≤ {X3_PROMOTED:.0%}", cell.name, f"{ours.promoted:.1%}")
     best = best_fair(cell, by)
     if best is not None:
@@ -155,5 +156,8 @@ def mean_ratio(chosen: dict[str, Cell], by: By, contestant: str) -> float:
     return math.exp(sum(logs) / len(logs)) if logs else math.nan
 
 
-def _slack(share: float, runs: int) -> float:
-    return 2 * math.sqrt(share * (1 - share) / runs)
+def _beyond(share: float, allowed: float, runs: int) -> bool:
+    """Tell whether so many of the runs are too many for a true share of `allowed` (0..1)."""
+    count = round(share * runs)
+    fewer = sum(math.comb(runs, k) * allowed**k * (1 - allowed) ** (runs - k) for k in range(count))
+    return share > allowed and 1 - fewer < CHANCE

@@ -49,7 +49,7 @@ def _totals(chosen: dict[str, Cell], by: By, tuned: list[str]) -> str:
     for name in dict.fromkeys([*usual(), *tuned]):
         mine = [by[c, name] for c in good]
         theirs = [by[c, name] for c in bad]
-        promoted = [t.lasted for t in mine if t.promoted]
+        lengths = [t.lasted for t in mine if t.lasted is not None]
         rows.append([
             name + (" (tuned)" if name in tuned else ""),
             _percent(_mean(t.rolled_back for t in mine)),
@@ -57,7 +57,7 @@ def _totals(chosen: dict[str, Cell], by: By, tuned: list[str]) -> str:
             _percent(_mean(t.rolled_back for t in theirs)),
             f"{total_excess(chosen, by, name):,.0f}",
             f"{mean_ratio(chosen, by, name):.2f}",
-            f"{_mean(promoted):.2f}",
+            f"{_mean(lengths):.2f}" if lengths else "–",
         ])  # fmt: skip
     head = ["", "good rolled back", "bad promoted", "bad rolled back", "excess, sum",
             "ours ÷ its excess, mean", "length ÷ holds"]  # fmt: skip
@@ -71,7 +71,7 @@ def _good(chosen: dict[str, Cell], by: By) -> str:
             ours = by[cell.name, OURS]
             shares = [_percent(by[cell.name, name].rolled_back) for name in usual()]
             rows.append([f"`{cell.name}`", *shares, _percent(ours.in_time), _percent(ours.held),
-                         f"{ours.lasted - 1:+.0%}"])  # fmt: skip
+                         "–" if ours.lasted is None else f"{ours.lasted - 1:+.0%}"])  # fmt: skip
     return _table(["cell", *usual(), "ours in time", "ours held", "ours longer by"], rows)
 
 

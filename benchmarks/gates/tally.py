@@ -21,7 +21,8 @@ class Tally:
     holds. excess, excess_error: mean failed requests beyond stable's until the rollback is in
     force, and its standard error. minute: median minute of data that decided the rollback, the
     first being 0; None without one. within_30: share rolled back on the first 30 minutes of data.
-    seen: mean candidate requests behind a rollback. lasted: mean length over the holds' sum.
+    seen: mean candidate requests behind a rollback. lasted: mean length of the promoted over the
+    sum of the holds.
     """
 
     cell: str
@@ -36,7 +37,7 @@ class Tally:
     minute: float | None
     within_30: float
     seen: float | None
-    lasted: float
+    lasted: float | None
 
 
 def tally(cell: Cell, contestant: str, outcomes: Iterable[Outcome]) -> Tally:
@@ -58,7 +59,7 @@ def tally(cell: Cell, contestant: str, outcomes: Iterable[Outcome]) -> Tally:
         median(o.minute for o in back) if back else None,
         sum(o.minute < 30 for o in back) / len(ran),
         fmean(o.seen for o in back) if back else None,
-        fmean(o.lasted for o in ran) / cell.nominal,
+        fmean(o.lasted for o in done) / cell.nominal if done else None,
     )
 
 

@@ -207,4 +207,5 @@ def test_a_tally_counts_ends_and_averages_excess() -> None:
     ]
     found = tally(made, "any", outcomes)
     assert (found.promoted, found.rolled_back, found.held) == (0.5, 0.25, 0.25)
+    assert found.lasted == pytest.approx(175 / 150)
     assert (found.in_time, found.within_30, found.excess, found.minute) == (0.25, 0.25, 2.0, 10)
