@@ -13,11 +13,12 @@ from multiprocessing.pool import Pool
 from random import Random
 
 from benchmarks.gates.draws import binomial
-from benchmarks.gates.ours import LEVEL, Wealth
 from benchmarks.gates.tally import floor_requests
+from controller.gates.kernel import FAIL, FIRST, MINUTE, Wealth, increments, settled
 
 LIMITS, FACTORS = (0.001, 0.01, 0.05), (2.0, 3.0, 5.0, 10.0)
 MINUTES = 60
+NEEDED = math.log(100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +38,11 @@ class Ratio:
 
 def requests_needed(rng: Random, rate: float, limit: float, a_minute: int) -> int:
     """Draw one path; return its requests until the test is over its level."""
-    wealth, requests = Wealth(math.inf), 0
-    while wealth.log_e < LEVEL:
+    wealth, requests = Wealth(), 0
+    while wealth.log_evidence < NEEDED:
         requests += a_minute
-        wealth.odds(binomial(rng, a_minute, rate), a_minute, limit, stage=0)
+        gains = increments(FAIL, binomial(rng, a_minute, rate), a_minute, limit)
+        wealth = settled(FAIL, wealth, gains, MINUTE if wealth.bets else FIRST)
     return requests
 
 

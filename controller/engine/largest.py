@@ -33,7 +33,16 @@ from controller.gates.state import Block, State
 from controller.gates.tally import Side, Tally
 from controller.gates.trend import Trend
 from controller.plan.compact import digest, to_json
-from controller.plan.model import Arrival, CustomMetric, FailedRequests, Gate, Latency, Needs, Plan
+from controller.plan.model import (
+    Arrival,
+    CustomMetric,
+    FailedRequests,
+    Gate,
+    Latency,
+    Needs,
+    Plan,
+    ResponseRate,
+)
 
 _WHEN = datetime(2026, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 _MINUTE = _WHEN.replace(second=0, microsecond=0)
@@ -118,6 +127,7 @@ def _full(plan: Plan, gate: Gate) -> State:
         _WHEN,
         (_REQUESTS, _REQUESTS),
         _WHEN,
+        _full_tally(gate) if isinstance(gate.metric, ResponseRate) else Tally(),
         Compared(99, 99, 99, 99),
         Block(5, _ODD, 5, _ODD, _ODD),
         Trend(9_999, _ODD, _ODD, _WHEN, _ODD, _REQUESTS, _ODD, _REQUESTS)

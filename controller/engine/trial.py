@@ -18,7 +18,15 @@ from controller.engine.decision import Decision
 from controller.engine.events import Message
 from controller.engine.observation import ServiceState
 from controller.engine.record import Accumulated, AskKind, Record, Trial
-from controller.engine.watching import Watched, interval, relapse_until
+from controller.engine.watching import (
+    SETTLE,
+    Watched,
+    ceil_minute,
+    interval,
+    relapse_until,
+    terms_of,
+)
+from controller.gates.betting import Question, needed
 from controller.gates.counting import is_rate
 from controller.gates.intervals import lower, upper
 from controller.gates.state import relieved
@@ -92,10 +100,16 @@ def _testable(plan: Plan, record: Record, suffering: Mapping[str, Undecided]) ->
     """Return the gate whose failures can be counted on both revisions together, if it may be."""
     if plan.when.both_failing is not BothFailing.TEST or record.stage in record.tried:
         return None
-    if record.weight == 100:
-        return None
-    return next(
-        (g for g in plan.gates_at(record.stage) if g.name in suffering and is_rate(g)), None
+    rates = [g for g in plan.gates_at(record.stage) if g.name in suffering and is_rate(g)]
+    if record.weight == 100:  # worse than stable was the day before: is it, beside live stable?
+        rates = [gate for gate in rates if _is_beyond_reference(plan, record, gate)]
+    return next(iter(rates), None)
+
+
+def _is_beyond_reference(plan: Plan, record: Record, gate: Gate) -> bool:
+    found = record.gates[gate.name].state.log_evidence(Question.REFERENCE)
+    return record.stage > 0 and found >= needed(
+        gate, terms_of(plan, record, gate), Question.REFERENCE
     )
 
 
@@ -103,7 +117,7 @@ def _is_suspicious(record: Record, gate: Gate, now: datetime) -> bool:
     state = record.gates[gate.name].state
     assert state.failing_since is not None
     assert record.in_force is not None
-    near = state.failing_since - record.in_force <= NEAR_A_SHIFT
+    near = record.weight == 100 or state.failing_since - record.in_force <= NEAR_A_SHIFT
     lasts = now - state.failing_since
     enough = state.suffered[0] >= SUFFERED_LEAST or lasts >= SUFFERED_FOR
     return enough and (near or lasts >= LONG)
@@ -176,6 +190,7 @@ def _after_raising(
     now: datetime,
 ) -> Decision:
     """Roll back if the failures come back within ten minutes of going up."""
+    assert trial.raised is not None
     look = interval(plan, record, now)
     if trial.blamed and trial.stayed.log_evidence >= PROVED:
         bad, requests = trial.seen
@@ -184,8 +199,9 @@ def _after_raising(
             f"back with it ({count_text(bad)} of {count_text(requests)} requests)"
         )
         return moves.roll_back(record, service, now, reason, verdicts=watched.verdicts)
-    known = record.gates.get(trial.gate)
-    if trial.blamed and (known is None or known.watermark < relapse_until(trial)):
+    seen = min(known.watermark for known in record.gates.values())
+    until = relapse_until(trial) if trial.blamed else ceil_minute(trial.raised + SETTLE)
+    if seen < until:
         text = f"back at {record.weight}%: do both revisions fail again?"
         return kept(plan, record, service, now, text, min(look, timedelta(minutes=1)))
     over = replace(record, trial=None).resumed(now)

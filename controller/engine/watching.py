@@ -32,6 +32,7 @@ from controller.gates.state import State, absorb, total
 from controller.gates.verdict import Verdict
 from controller.plan.model import (
     Arrival,
+    BothFailing,
     CustomMetric,
     FailedRequests,
     Gate,
@@ -184,7 +185,9 @@ def terms_of(plan: Plan, record: Record, gate: Gate) -> Terms:
     weight = record.weight if record.shift is None else record.weight_before
     stage = plan.stages[max(judged_stage(record), 0)]
     spread = _updates(stage, weight, known)
-    return Terms(plan.level, weight, plan.evidence.needs, known, proves, spread)
+    tested = plan.when.both_failing is BothFailing.TEST and record.stage > 0
+    decides = not tested or record.stage in record.tried
+    return Terms(plan.level, weight, plan.evidence.needs, known, proves, spread, decides)
 
 
 def _updates(stage: Stage, weight: int, history: History) -> float:
@@ -290,6 +293,8 @@ def _absorbed(
 ) -> State:
     """Absorb the minutes after the watermark: those before the split settled by their own stage."""
     state, terms = known.state, terms_of(plan, record, gate)
+    if record.trial is not None and isinstance(gate.metric, Arrival):
+        return state  # the weight was changed in between, and is not the stage's
     new = [minute for minute in minutes if minute.end > known.watermark]
     if record.in_force is None:
         for minute in new:

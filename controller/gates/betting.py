@@ -48,7 +48,7 @@ class Question(StrEnum):
     REFERENCE = "r"  # not worse than stable was on the day before
     EMERGENCY = "e"  # within the emergency limit
     PROOF = "p"  # beyond the limit to advance (rejected: proved to be good)
-    RELIEF = "w"  # still beyond the limit to roll back (rejected: well again)
+    RELIEF = "w"  # both revisions fail as they did (rejected: that is over)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,7 @@ class Terms:
     history: History = History()
     proves: bool = False  # whether proofs are wanted (needs: proof, or a stage left early)
     spread: float = 1 / MINUTE  # over how many updates a stage's cash is bet
+    reference_decides: bool = True  # else it is tested beside live stable first
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +102,11 @@ def can_fail(gate: Gate) -> bool:
 
 
 def bets_of(
-    gate: Gate, terms: Terms, candidate: Value | None, stable: Value | None, *, relief: bool
+    gate: Gate, terms: Terms, candidate: Value | None, stable: Value | None
 ) -> Iterator[Bet]:
     """Yield a rate gate's bets on the candidate's minute alone; means bet by the block.
 
-    relief: whether the gate is over its limit with stable, and it is asked when that ends. The
-    comparison with stable is `comparison` and `compared_bets`.
+    The comparison with stable is `comparison` and `compared_bets`.
     """
     match gate.metric:
         case RequestCount():
@@ -116,7 +116,7 @@ def bets_of(
         case FailedRequests():
             yield from _budget_reference(terms, candidate)
         case _ if is_rate(gate) and candidate is not None and not gate.only_advances:
-            yield from _limit_bets(gate, terms, candidate, relief=relief)
+            yield from _limit_bets(gate, terms, candidate)
             yield from _reference_bets(gate, terms, candidate)
 
 
@@ -214,7 +214,7 @@ def _rate(grid: Grid, counted: tuple[int, int], allowed: float) -> tuple[float, 
     return kernel.increments(grid, counted[0], counted[1], allowed)
 
 
-def _limit_bets(gate: Gate, terms: Terms, candidate: Value, *, relief: bool) -> Iterator[Bet]:
+def _limit_bets(gate: Gate, terms: Terms, candidate: Value) -> Iterator[Bet]:
     limits, cap = gate.limits, dispersion.cap(terms.history.inflation)
     for question, limit in (
         (Question.LIMIT, limits.roll_back),
@@ -225,15 +225,10 @@ def _limit_bets(gate: Gate, terms: Terms, candidate: Value, *, relief: bool) -> 
             if counted[1] and 0 < allowed < 1:
                 yield Bet(question, kernel.FAIL, _rate(kernel.FAIL, counted, allowed), cap)
     if terms.proves and limits.to_advance is not None:
-        yield from _within(gate, candidate, limits.to_advance, Question.PROOF)
-    if relief and limits.roll_back is not None:
-        yield from _within(gate, candidate, limits.roll_back, Question.RELIEF)
-
-
-def _within(gate: Gate, candidate: Value, limit: float, question: Question) -> Iterator[Bet]:
-    counted, allowed = doubted(gate, candidate, limit), allowed_share(gate, limit)
-    if counted[1] and 0 < allowed < 1:
-        yield Bet(question, kernel.PASS, _rate(kernel.PASS, counted, allowed))
+        limit = limits.to_advance
+        counted, allowed = doubted(gate, candidate, limit), allowed_share(gate, limit)
+        if counted[1] and 0 < allowed < 1:
+            yield Bet(Question.PROOF, kernel.PASS, _rate(kernel.PASS, counted, allowed))
 
 
 def compared_edge(gate: Gate, history: History) -> tuple[float, float]:

@@ -258,14 +258,19 @@ def _both_failing(gate: Gate, terms: Terms, state: State, figures: Figures) -> V
     since = f"since {state.failing_since:%H:%M}Z"
     bad, requests = state.suffered
     if terms.weight == 100:
-        beside = "not over what stable had in its last 24 h (nothing is left on stable to compare)"
+        known = state.log_evidence(Question.REFERENCE) >= needed(gate, terms, Question.REFERENCE)
+        beside = (
+            "worse than stable in its last 24 h, which is no live comparison"
+            if known
+            else "not proved to be worse than stable in its last 24 h (nothing is left on it now)"
+        )
     elif requests:
         what = "failed" if isinstance(gate.metric, ResponseRate) else "were beyond the limit"
         beside = f"{bad / requests:.1%} of both revisions' {count_text(requests)} requests {what}"
     else:
         beside = f"stable {shown(gate, figures.stable)}"
     limit = f"limit {shown(gate, gate.limits.roll_back)}"
-    text = f"over its {limit} {since}, but {beside}"
+    text = f"over its {limit} {since}, {'and' if beside.startswith('worse') else 'but'} {beside}"
     if terms.weight < 100:
         text += ": both revisions are failing, not the candidate"
     return Undecided(text, figures, Why.BOTH_FAILING)

@@ -9,7 +9,7 @@ looks.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -33,7 +33,7 @@ from controller.gates.history import mean_of_minute
 from controller.gates.kernel import FIRST, STAGE, Wealth
 from controller.gates.tally import Tally
 from controller.gates.trend import Trend, with_minute
-from controller.plan.model import Arrival, FailedRequests, Gate, RequestCount
+from controller.plan.model import Arrival, FailedRequests, Gate, RequestCount, ResponseRate
 
 LN2 = math.log(2)
 NOTHING = Compared()
@@ -58,7 +58,8 @@ class State:
     in this stage. failed: what was proved against the candidate, and in which minute.
     rising, rose_at: how much the latest minutes speak for "over the limit" (nats, never below 0),
     and since which minute they do; suffered: the bad requests of both revisions since then, and
-    all of them. failing_since: that minute, once it is proved, and stable is as bad. pending: a
+    all of them. failing_since: that minute, once it is proved, and stable is as bad. before:
+    the stage's tally when that began, which is what counts once it is over. pending: a
     stretch in which one side had no request yet. excess: failed requests beyond stable's rate
     (`max_failed_requests`).
     """
@@ -72,6 +73,7 @@ class State:
     rose_at: datetime | None = None
     suffered: tuple[int, int] = (0, 0)
     failing_since: datetime | None = None
+    before: Tally = Tally()
     pending: Compared = NOTHING
     block: Block = Block()
     trend: Trend = Trend()
@@ -79,7 +81,7 @@ class State:
 
     def in_new_stage(self) -> State:
         """Return the state as it enters a stage: an empty tally, all wealth kept."""
-        return replace(self, tally=Tally(), touched=frozenset(), pending=NOTHING)
+        return replace(self, tally=Tally(), touched=frozenset(), before=Tally(), pending=NOTHING)
 
     def forgiven(self) -> State:
         """Return the state after its fail was acted upon and the rollout goes on: bets anew.
@@ -105,23 +107,24 @@ def absorb(gate: Gate, terms: Terms, state: State, minute: Minute, *, in_stage: 
     in_stage: whether the minute belongs to the stage; else it is the tail of the stage before,
     which counts as evidence but not for the stage's own sample.
     """
+    before = state.tally
     if in_stage:
         if state.pending is not NOTHING and state.tally == Tally():
             state = replace(state, pending=NOTHING)  # begun at another weight
         state = replace(state, tally=tally.absorb(gate, state.tally, minute))
     if isinstance(gate.metric, RequestCount):
         return state
-    relief = state.failing_since is not None
     if is_rate(gate) or isinstance(gate.metric, Arrival | FailedRequests):
-        alone = bets_of(gate, terms, minute.candidate, minute.stable, relief=relief)
+        alone = bets_of(gate, terms, minute.candidate, minute.stable)
         state, compared = _compared(gate, terms, state, minute)
-        bets: Iterable[Bet] = (*alone, *compared)
+        relief = _relief(gate, state, minute) if state.failing_since is not None else ()
+        bets: Iterable[Bet] = (*alone, *compared, *relief)
         if isinstance(gate.metric, FailedRequests):
             state = _with_excess(terms, state, minute)
     else:
         state, bets = _mean_bets(gate, terms, state, minute)
     if gate.versus_stable is not None and is_rate(gate):
-        state = _risen(gate, state, minute)
+        state = _risen(gate, state, minute, before)
     return _concluded(gate, terms, _settled(terms, state, bets), minute.end)
 
 
@@ -140,7 +143,20 @@ def _compared(
     return state, compared_bets(gate, terms, whole)
 
 
-def _risen(gate: Gate, state: State, minute: Minute) -> State:
+def _relief(gate: Gate, state: State, minute: Minute) -> Iterator[Bet]:
+    """Bet that what hit both revisions is over: together they fail half as often, or too little."""
+    limit = gate.limits.roll_back
+    bad, requests = total(gate, minute)
+    if limit is None or not requests:
+        return
+    before = state.suffered[0] / state.suffered[1] if state.suffered[1] else 0.0
+    allowed = max(allowed_share(gate, limit), before / 2)
+    if 0 < allowed < 1:
+        parts = kernel.increments(kernel.PASS, bad, requests, allowed)
+        yield Bet(Question.RELIEF, kernel.PASS, parts)
+
+
+def _risen(gate: Gate, state: State, minute: Minute, before: Tally) -> State:
     """Note since when the candidate's minutes have spoken for "over the limit".
 
     A cumulative sum of log likelihood ratios, for twice the odds of the limit, that is never
@@ -156,12 +172,16 @@ def _risen(gate: Gate, state: State, minute: Minute) -> State:
         if rising <= 0:
             if rose_at is None:
                 return state
-            return replace(state, rising=0.0, rose_at=None, suffered=(0, 0))
+            return replace(state, rising=0.0, rose_at=None, suffered=(0, 0), before=Tally())
     if rose_at is None and rising <= 0:
         return state
     bad, requests = total(gate, minute)
     suffered = (suffered[0] + bad, suffered[1] + requests)
-    return replace(state, rising=rising, rose_at=rose_at or minute.end, suffered=suffered)
+    if rose_at is not None:
+        return replace(state, rising=rising, suffered=suffered)
+    # Histograms would need too much room in the record: there the sample begins anew.
+    kept = before if isinstance(gate.metric, ResponseRate) else Tally()
+    return replace(state, rising=rising, rose_at=minute.end, suffered=suffered, before=kept)
 
 
 def total(gate: Gate, minute: Minute) -> tuple[int, int]:
@@ -212,7 +232,8 @@ def _failing(gate: Gate, terms: Terms, state: State, proved: set[Question]) -> Q
     """Return the question by which the candidate fails, None while it does not."""
     if Question.EMERGENCY in proved:
         return Question.EMERGENCY
-    worse = Question.STABLE in proved or Question.REFERENCE in proved
+    beyond_reference = Question.REFERENCE in proved and terms.reference_decides
+    worse = Question.STABLE in proved or beyond_reference
     if isinstance(gate.metric, FailedRequests):
         return Question.STABLE if worse and state.excess >= gate.metric.budget else None
     if gate.limits.roll_back is None and not isinstance(gate.metric, Arrival):
@@ -225,13 +246,22 @@ def _failing(gate: Gate, terms: Terms, state: State, proved: set[Question]) -> Q
 def relieved(state: State) -> State:
     """Return the state after an incident: what accused both revisions accuses nobody now.
 
+    Its minutes are no sample of the candidate either.
+
     The question is asked anew only because it had been decided, which a good candidate's alone is
     with at most the gate's level: both together stay within it.
     """
     asked_anew = (Question.LIMIT, Question.RELIEF)
     wealth = {q: w for q, w in state.wealth.items() if q not in asked_anew}
     return replace(
-        state, wealth=wealth, rising=0.0, rose_at=None, suffered=(0, 0), failing_since=None
+        state,
+        tally=state.before,
+        wealth=wealth,
+        rising=0.0,
+        rose_at=None,
+        suffered=(0, 0),
+        failing_since=None,
+        before=Tally(),
     )
 
 

@@ -12,11 +12,11 @@ from benchmarks.gates.contestants import OURS, policy_of, usual
 from benchmarks.gates.draws import binomial, geometric, poisson
 from benchmarks.gates.driver import End, Outcome, roll_out
 from benchmarks.gates.grid import SLICE, cell, cells
-from benchmarks.gates.ours import inflation
 from benchmarks.gates.peers import Argo
 from benchmarks.gates.policy import History, Verdict
 from benchmarks.gates.tally import floor_requests, tally
 from benchmarks.gates.worlds import MinuteSample, World
+from controller.gates.dispersion import inflation
 
 
 class Script:

@@ -75,6 +75,7 @@ STATES = st.builds(
     rose_at=st.none() | MINUTES,
     failing_since=st.none() | MINUTES,
     suffered=st.tuples(COUNTS, COUNTS),
+    before=st.builds(Tally, SIDES, SIDES),
     pending=st.builds(Compared, COUNTS, COUNTS, COUNTS, COUNTS),
     block=st.builds(Block, COUNTS, FLOATS, COUNTS, FLOATS, FLOATS),
     trend=st.builds(Trend, COUNTS, FLOATS, FLOATS, st.none() | MINUTES, FLOATS, COUNTS),
