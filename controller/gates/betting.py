@@ -17,6 +17,7 @@ from controller.gates.counting import (
     accused,
     allowed_share,
     doubted,
+    failed_in,
     is_rate,
     percentile_of_gate,
 )
@@ -172,7 +173,8 @@ def _edges(gate: Gate, history: History) -> tuple[float | None, float]:
     if versus.better_by is not None and not isinstance(gate.metric, ResponseRate):
         if history.edge is None:
             return None, 0.0
-        return history.edge * (1 - versus.better_by), history.edge
+        better = -versus.better_by if gate.limits.lower_is_better else versus.better_by
+        return history.edge * (1 + better), history.edge
     edge = compared_edge(gate, history)[0]
     return edge, history.edge if history.edge is not None else edge
 
@@ -288,13 +290,6 @@ def _budget_reference(terms: Terms, candidate: Value | None) -> Iterator[Bet]:
 def requests_in(value: Value | None) -> int:
     """Return the requests of a minute."""
     return value.total if isinstance(value, CodeCounts) else 0
-
-
-def failed_in(value: Value | None) -> tuple[int, int]:
-    """Return the failed requests (5xx) of a minute, and all."""
-    if not isinstance(value, CodeCounts):
-        return 0, 0
-    return sum(n for code, n in value.codes.items() if code[:1] == "5"), value.total
 
 
 # Means ----------------------------------------------------------------------------------------

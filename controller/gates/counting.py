@@ -49,8 +49,7 @@ def doubted(gate: Gate, value: Value, limit: float) -> Counted:
 
 def _counted(gate: Gate, value: Value, limit: float, *, doubtful_is_bad: bool) -> Counted:
     match value:
-        case CodeCounts(codes):
-            assert isinstance(gate.metric, ResponseRate)
+        case CodeCounts(codes) if isinstance(gate.metric, ResponseRate):
             wanted = gate.metric.codes
             hits = total = 0
             for code, count in codes.items():
@@ -58,9 +57,9 @@ def _counted(gate: Gate, value: Value, limit: float, *, doubtful_is_bad: bool) -
                 if code in wanted or f"{code[:1]}xx" in wanted:
                     hits += count
             return (hits if gate.metric.counts_failures else total - hits), total
-        case Histogram():
+        case Histogram() if not isinstance(gate.metric, ResponseRate):
             return _beyond(gate, value, limit, doubtful_is_bad=doubtful_is_bad)
-        case _:
+        case _:  # a value of another kind than the metric's is no evidence
             return 0, 0
 
 
@@ -79,6 +78,13 @@ def _beyond(gate: Gate, value: Histogram, limit: float, *, doubtful_is_bad: bool
         if bad:
             hits += count
     return hits, total
+
+
+def failed_in(value: Value | None) -> Counted:
+    """Return the failed requests (5xx) of a minute, and all."""
+    if not isinstance(value, CodeCounts):
+        return 0, 0
+    return sum(n for code, n in value.codes.items() if code[:1] == "5"), value.total
 
 
 def edge_at_or_above(value: Histogram, wanted: float) -> float | None:

@@ -13,12 +13,19 @@ from dataclasses import dataclass
 from statistics import NormalDist, fmean, pstdev
 from typing import Any
 
-from controller.gates.counting import accused, edge_at_or_above, is_rate, percentile_of_gate
+from controller.gates.counting import (
+    Counted,
+    accused,
+    edge_at_or_above,
+    failed_in,
+    is_rate,
+    percentile_of_gate,
+)
 from controller.gates.dispersion import BATCHES_MIN, autocorrelation, block_length, inflation
 from controller.gates.evidence import Histogram, Number, Value, merged
 from controller.gates.intervals import upper
 from controller.gates.tally import Side, percentile_of
-from controller.plan.model import Gate, ResponseRate
+from controller.plan.model import FailedRequests, Gate, ResponseRate
 
 SERIES_LEAST = 60  # minutes, for the likeness of one minute to the next
 REFERENCE_SHARE = 0.1  # of the gate's level, for the bound itself; as much again for its test
@@ -47,6 +54,8 @@ def history_of(gate: Gate, points: Sequence[Value], minutes: int, level: float) 
     minutes: how many minutes one point stands for (15 for rates, 1 for means). level: the gate's
     share of `false_rollback`.
     """
+    if isinstance(gate.metric, FailedRequests):
+        return _of_counts([failed_in(value) for value in points], minutes, level, None)
     if is_rate(gate):
         return _of_rate(gate, points, minutes, level)
     return _of_mean(gate, points, minutes, level)
@@ -59,6 +68,12 @@ def _of_rate(gate: Gate, points: Sequence[Value], minutes: int, level: float) ->
         if edge is None:
             return History()
     counted = [accused(gate, value, edge or 0.0) for value in points]
+    return _of_counts(counted, minutes, level, edge)
+
+
+def _of_counts(
+    counted: Sequence[Counted], minutes: int, level: float, edge: float | None
+) -> History:
     hits, trials = sum(x for x, _ in counted), sum(n for _, n in counted)
     seen = [(n, x) for x, n in counted if n]
     return History(

@@ -212,7 +212,7 @@ def _judge_limits(gate: Gate, terms: Terms, state: State) -> Verdict:
         missing = f"{count_text(figures.sample)} of {count_text(figures.needed)} {counted} needed"
         return Undecided(missing, figures, Why.SAMPLE)
     if limits.to_advance is None:
-        return _compared_only(gate, figures)
+        return _compared_only(gate, terms, figures)
     if not _within(gate, figures, limits.to_advance):
         limit = shown(gate, limits.to_advance)
         return Undecided(
@@ -276,7 +276,11 @@ def _both_failing(gate: Gate, terms: Terms, state: State, figures: Figures) -> V
     return Undecided(text, figures, Why.BOTH_FAILING)
 
 
-def _compared_only(gate: Gate, figures: Figures) -> Verdict:
+def _compared_only(gate: Gate, terms: Terms, figures: Figures) -> Verdict:
+    if terms.weight == 100:
+        known = terms.history.reference is not None
+        beside = "not proved worse than stable in its last 24 h" if known else "not compared"
+        return Pass(f"{measured(gate, figures)}; {beside}: nothing is left on stable", figures)
     if figures.stable is None:
         text = f"{measured(gate, figures)}; no stable to compare with"
         return Undecided(text, figures, Why.STABLE)

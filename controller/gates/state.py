@@ -23,10 +23,9 @@ from controller.gates.betting import (
     block_bets,
     compared_bets,
     comparison,
-    failed_in,
     thresholds,
 )
-from controller.gates.counting import accused, allowed_share, is_rate
+from controller.gates.counting import accused, allowed_share, failed_in, is_rate
 from controller.gates.dispersion import BLOCK_MAX
 from controller.gates.evidence import CodeCounts, Histogram, Minute, Number, Value
 from controller.gates.history import mean_of_minute
