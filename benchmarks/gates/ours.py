@@ -54,10 +54,13 @@ from controller.plan.model import (
     ResponseRate,
     Stage,
     Versus,
+    When,
+    WhenNobodyAnswers,
 )
 
 T0 = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
+LONG = timedelta(days=60)
 OLD, NEW = "api-1", "api-2"
 NAME = ServiceName("demo", "us-central1", "api")
 SCORE = CustomMetric("custom.googleapis.com/score", revision_label="metric.labels.revision")
@@ -77,7 +80,9 @@ def plan_of(cell: Cell) -> tuple[Plan, str]:
         warm_up=MINUTE * cell.warm_up,
         needs=Needs(cell.needs),
     )
-    plan = Plan("api", "demo", "us-central1", Candidate(NEW), stages, (_gate(cell),), (), rules)
+    asked = When(nobody_answers=WhenNobodyAnswers(after=LONG))  # the driver counts it as held
+    candidate = Candidate(NEW)
+    plan = Plan("api", "demo", "us-central1", candidate, stages, (_gate(cell),), (), rules, asked)
     return plan, to_json(plan)
 
 

@@ -29,6 +29,7 @@ from controller.gates.betting import Compared, Question
 from controller.gates.evidence import Exponential
 from controller.gates.history import History
 from controller.gates.kernel import Wealth
+from controller.gates.rise import Rise
 from controller.gates.state import Block, State
 from controller.gates.tally import Side, Tally
 from controller.gates.trend import Trend
@@ -122,12 +123,16 @@ def _full(plan: Plan, gate: Gate) -> State:
         {question: _wealth(6) for question in asked},
         frozenset(asked),
         Question.EMERGENCY,
-        _WHEN,
-        _ODD,
-        _WHEN,
-        (_REQUESTS, _REQUESTS),
-        _WHEN,
-        _full_tally(gate) if isinstance(gate.metric, ResponseRate) else Tally(),
+        _MINUTE,
+        Rise(
+            _MINUTE,
+            _ODD,
+            Compared(_REQUESTS, _REQUESTS, _REQUESTS, _REQUESTS),
+            _full_tally(gate) if isinstance(gate.metric, ResponseRate) else Tally(),
+        )
+        if gate.versus_stable is not None
+        else None,
+        _MINUTE,
         Compared(99, 99, 99, 99),
         Block(5, _ODD, 5, _ODD, _ODD),
         Trend(9_999, _ODD, _ODD, _WHEN, _ODD, _REQUESTS, _ODD, _REQUESTS)

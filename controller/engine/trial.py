@@ -26,7 +26,7 @@ from controller.engine.watching import (
     relapse_until,
     terms_of,
 )
-from controller.gates.betting import Question, needed
+from controller.gates.betting import NOTHING, Question, needed
 from controller.gates.counting import is_rate
 from controller.gates.intervals import lower, upper
 from controller.gates.state import relieved
@@ -119,14 +119,17 @@ def _is_suspicious(record: Record, gate: Gate, now: datetime) -> bool:
     assert record.in_force is not None
     near = record.weight == 100 or state.failing_since - record.in_force <= NEAR_A_SHIFT
     lasts = now - state.failing_since
-    enough = state.suffered[0] >= SUFFERED_LEAST or lasts >= SUFFERED_FOR
+    suffered = state.rise.seen if state.rise is not None else NOTHING
+    enough = suffered.mine + suffered.theirs >= SUFFERED_LEAST or lasts >= SUFFERED_FOR
     return enough and (near or lasts >= LONG)
 
 
 def _lower(
     plan: Plan, record: Record, service: ServiceState, gate: Gate, now: datetime, why: str
 ) -> Decision:
-    bad, requests = record.gates[gate.name].state.suffered
+    rise = record.gates[gate.name].state.rise
+    seen = rise.seen if rise is not None else NOTHING
+    bad, requests = seen.mine + seen.theirs, seen.of_mine + seen.of_theirs
     if not bad:
         return kept(plan, record, service, now, why, interval(plan, record, now))
     weight = plan.stages[record.stage - 1].weight if record.stage else 0
@@ -174,7 +177,7 @@ def _raise(
     plan: Plan, record: Record, service: ServiceState, trial: Trial, now: datetime, reason: str
 ) -> Decision:
     gates = {
-        name: Accumulated(known.watermark, relieved(known.state))
+        name: Accumulated(known.watermark, relieved(known.state).without(Question.REFERENCE))
         for name, known in record.gates.items()
     }
     weight = plan.stages[record.stage].weight

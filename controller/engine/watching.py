@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from controller.engine.observation import NotSeen, Observation, OwnRequest, Seen, Window
 from controller.engine.record import OWN_KEPT, Accumulated, OwnCount, Record, Trial
 from controller.gates import dispersion, kernel
-from controller.gates.betting import Terms
+from controller.gates.betting import Compared, Terms
 from controller.gates.counting import allowed_share
 from controller.gates.evidence import (
     MINUTE,
@@ -28,7 +28,8 @@ from controller.gates.evidence import (
 )
 from controller.gates.history import History
 from controller.gates.judging import judge
-from controller.gates.state import State, absorb, total
+from controller.gates.rise import counted
+from controller.gates.state import State, absorb
 from controller.gates.verdict import Verdict
 from controller.plan.model import (
     Arrival,
@@ -186,7 +187,7 @@ def terms_of(plan: Plan, record: Record, gate: Gate) -> Terms:
     stage = plan.stages[max(judged_stage(record), 0)]
     spread = _updates(stage, weight, known)
     tested = plan.when.both_failing is BothFailing.TEST and record.stage > 0
-    decides = not tested or record.stage in record.tried
+    decides = not tested or (record.stage in record.tried and record.trial is None)
     return Terms(plan.level, weight, plan.evidence.needs, known, proves, spread, decides)
 
 
@@ -230,14 +231,15 @@ def watch(plan: Plan, record: Record, observation: Observation) -> Watched:
         if start is None:
             continue
         known = gates.get(gate.name) or Accumulated(start)
+        terms = terms_of(plan, record, gate)
         if query in fresh:
             if record.trial is not None and record.trial.gate == gate.name:
                 record = replace(record, trial=_tested(record, gate, known, fresh[query]))
-            state = _absorbed(plan, record, gate, known, fresh[query])
+            state = _absorbed(plan, record, gate, terms, known, fresh[query])
             end = max(observation.windows[query].end, known.watermark)
             known = Accumulated(end, state)
             gates[gate.name] = known
-        verdicts[gate.name] = judge(gate, terms_of(plan, record, gate), known.state)
+        verdicts[gate.name] = judge(gate, terms, known.state)
     remembered = _remembered(replace(record, gates=gates))
     return Watched(remembered, verdicts, fresh, blind)
 
@@ -254,7 +256,7 @@ def _tested(
     allowed = allowed_share(gate, limit)
     for minute in minutes:
         if start < minute.end and (trial.raised is None or minute.end <= relapse_until(trial)):
-            trial = _with_total(trial, total(gate, minute), allowed)
+            trial = _with_total(trial, counted(gate, minute, limit), allowed)
     return trial
 
 
@@ -264,35 +266,45 @@ def relapse_until(trial: Trial) -> datetime:
     return ceil_minute(trial.raised + SETTLE) + RELAPSE
 
 
-def _with_total(trial: Trial, seen: tuple[int, int], allowed: float) -> Trial:
-    bad, requests = seen
+def _with_total(trial: Trial, seen: Compared, allowed: float) -> Trial:
+    bad, requests = seen.mine + seen.theirs, seen.of_mine + seen.of_theirs
     if not requests or not 0 < trial.rate < 1:
         return trial
     down = kernel.increments(kernel.PASS, bad, requests, trial.rate)
     up = kernel.increments(kernel.FAIL, bad, requests, trial.rate)
     well = kernel.increments(kernel.PASS, bad, requests, allowed)
-    cap = dispersion.cap(1.0)
     return replace(
         trial,
-        fell=_bet(kernel.PASS, trial.fell, down, cap),
-        stayed=_bet(kernel.FAIL, trial.stayed, up, cap),
-        well=_bet(kernel.PASS, trial.well, well, cap),
+        fell=_bet_at_once(kernel.PASS, trial.fell, down),
+        stayed=_bet_at_once(kernel.FAIL, trial.stayed, up),
+        well=_bet(kernel.PASS, trial.well, well),
         seen=(trial.seen[0] + bad, trial.seen[1] + requests),
     )
 
 
-def _bet(
-    grid: kernel.Grid, wealth: kernel.Wealth, increments: tuple[float, ...], cap: float
-) -> kernel.Wealth:
+def _bet(grid: kernel.Grid, wealth: kernel.Wealth, increments: tuple[float, ...]) -> kernel.Wealth:
     fraction = kernel.MINUTE if wealth.bets else kernel.FIRST
-    return kernel.settled(grid, wealth, increments, fraction, cap)
+    return kernel.settled(grid, wealth, increments, fraction, dispersion.cap(1.0))
+
+
+def _bet_at_once(
+    grid: kernel.Grid, wealth: kernel.Wealth, increments: tuple[float, ...]
+) -> kernel.Wealth:
+    """Bet on "from the first minute on": what begins later has nothing to do with the shift."""
+    fraction = 0.0 if wealth.bets else kernel.FIRST
+    return kernel.settled(grid, wealth, increments, fraction, dispersion.cap(1.0))
 
 
 def _absorbed(
-    plan: Plan, record: Record, gate: Gate, known: Accumulated, minutes: tuple[Minute, ...]
+    plan: Plan,
+    record: Record,
+    gate: Gate,
+    terms: Terms,
+    known: Accumulated,
+    minutes: tuple[Minute, ...],
 ) -> State:
     """Absorb the minutes after the watermark: those before the split settled by their own stage."""
-    state, terms = known.state, terms_of(plan, record, gate)
+    state = known.state
     if record.trial is not None and isinstance(gate.metric, Arrival):
         return state  # the weight was changed in between, and is not the stage's
     new = [minute for minute in minutes if minute.end > known.watermark]
@@ -300,7 +312,8 @@ def _absorbed(
         for minute in new:
             state = absorb(gate, terms, state, minute, in_stage=True)
         return state
-    start, tail = warmed_up(plan, record, gate), _tail(plan, record, gate)
+    start = warmed_up(plan, record, gate)
+    tail = _tail(plan, record, gate) if new and new[0].end <= start else None
     for minute in new:
         if minute.end > start:
             state = absorb(gate, terms, state, minute, in_stage=True)

@@ -149,6 +149,9 @@ class Compared:
         return self.of_mine > 0 and self.of_theirs > 0
 
 
+NOTHING = Compared()
+
+
 def comparison(
     gate: Gate, terms: Terms, candidate: Value | None, stable: Value | None
 ) -> Compared | None:

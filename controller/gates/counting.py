@@ -7,19 +7,20 @@ it is counted as good where the candidate is accused, as bad where it is to be l
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import lru_cache
+
 from controller.gates.evidence import CodeCounts, Histogram, Value, bounds_of
 from controller.plan.model import CustomMetric, Gate, Latency, ResponseRate
 
 Counted = tuple[int, int]  # bad ones, all
+_WITH_PERCENTILE = (Latency, CustomMetric)
 
 
 def percentile_of_gate(gate: Gate) -> float | None:
     """Return the percentile the gate is about, None where it is about none."""
-    match gate.metric:
-        case Latency(percentile) | CustomMetric(percentile=percentile):
-            return percentile
-        case _:
-            return None
+    metric = gate.metric
+    return metric.percentile if isinstance(metric, _WITH_PERCENTILE) else None
 
 
 def is_rate(gate: Gate) -> bool:
@@ -50,12 +51,7 @@ def doubted(gate: Gate, value: Value, limit: float) -> Counted:
 def _counted(gate: Gate, value: Value, limit: float, *, doubtful_is_bad: bool) -> Counted:
     match value:
         case CodeCounts(codes) if isinstance(gate.metric, ResponseRate):
-            wanted = gate.metric.codes
-            hits = total = 0
-            for code, count in codes.items():
-                total += count
-                if code in wanted or f"{code[:1]}xx" in wanted:
-                    hits += count
+            hits, total = hits_in(codes, gate.metric.codes)
             return (hits if gate.metric.counts_failures else total - hits), total
         case Histogram() if not isinstance(gate.metric, ResponseRate):
             return _beyond(gate, value, limit, doubtful_is_bad=doubtful_is_bad)
@@ -63,21 +59,34 @@ def _counted(gate: Gate, value: Value, limit: float, *, doubtful_is_bad: bool) -
             return 0, 0
 
 
+def hits_in(codes: Mapping[str, int], wanted: tuple[str, ...]) -> tuple[int, int]:
+    """Return the requests with one of the wanted codes or classes ("429", "5xx"), and all."""
+    hits = total = 0
+    for code, count in codes.items():
+        total += count
+        if _is_one_of(code, wanted):
+            hits += count
+    return hits, total
+
+
+@lru_cache(maxsize=1024)
+def _is_one_of(code: str, wanted: tuple[str, ...]) -> bool:
+    return code in wanted or f"{code[:1]}xx" in wanted
+
+
 def _beyond(gate: Gate, value: Histogram, limit: float, *, doubtful_is_bad: bool) -> Counted:
     """Count what lies above the limit (below it, where high values are good)."""
     holder = value.bucket_of(limit)  # an edge belongs to the bucket above it
     bounds = bounds_of(value.buckets)
     on_edge = holder > 0 and bounds[holder - 1] == limit
-    hits = total = 0
-    for index, count in value.counts.items():
-        total += count
-        if gate.limits.lower_is_better:
-            bad = index > holder or (index == holder and (doubtful_is_bad or on_edge))
-        else:
-            bad = index < holder or (index == holder and doubtful_is_bad and not on_edge)
-        if bad:
-            hits += count
-    return hits, total
+    counts = value.counts
+    if gate.limits.lower_is_better:
+        first = holder if doubtful_is_bad or on_edge else holder + 1
+        hits = sum([count for index, count in counts.items() if index >= first])
+    else:
+        last = holder if doubtful_is_bad and not on_edge else holder - 1
+        hits = sum([count for index, count in counts.items() if index <= last])
+    return hits, value.total
 
 
 def failed_in(value: Value | None) -> Counted:

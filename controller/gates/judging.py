@@ -256,7 +256,7 @@ def _both_failing(gate: Gate, terms: Terms, state: State, figures: Figures) -> V
     figures = replace(figures, limit=gate.limits.roll_back)
     assert state.failing_since is not None
     since = f"since {state.failing_since:%H:%M}Z"
-    bad, requests = state.suffered
+    requests = state.rise.seen.of_mine + state.rise.seen.of_theirs if state.rise else 0
     if terms.weight == 100:
         known = state.log_evidence(Question.REFERENCE) >= needed(gate, terms, Question.REFERENCE)
         beside = (
@@ -264,9 +264,9 @@ def _both_failing(gate: Gate, terms: Terms, state: State, figures: Figures) -> V
             if known
             else "not proved to be worse than stable in its last 24 h (nothing is left on it now)"
         )
-    elif requests:
+    elif state.rise is not None and requests:
         what = "failed" if isinstance(gate.metric, ResponseRate) else "were beyond the limit"
-        beside = f"{bad / requests:.1%} of both revisions' {count_text(requests)} requests {what}"
+        beside = f"{state.rise.share:.1%} of both revisions' {count_text(requests)} requests {what}"
     else:
         beside = f"stable {shown(gate, figures.stable)}"
     limit = f"limit {shown(gate, gate.limits.roll_back)}"

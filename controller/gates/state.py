@@ -8,13 +8,13 @@ looks.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from controller.gates import kernel, tally
 from controller.gates.betting import (
+    NOTHING,
     Bet,
     Compared,
     Question,
@@ -25,17 +25,18 @@ from controller.gates.betting import (
     comparison,
     thresholds,
 )
-from controller.gates.counting import accused, allowed_share, failed_in, is_rate
+from controller.gates.counting import allowed_share, failed_in, is_rate
 from controller.gates.dispersion import BLOCK_MAX
 from controller.gates.evidence import CodeCounts, Histogram, Minute, Number, Value
 from controller.gates.history import mean_of_minute
 from controller.gates.kernel import FIRST, STAGE, Wealth
+from controller.gates.rise import NOTABLE, Rise, followed, relief_bets
 from controller.gates.tally import Tally
 from controller.gates.trend import Trend, with_minute
-from controller.plan.model import Arrival, FailedRequests, Gate, RequestCount, ResponseRate
+from controller.plan.model import Arrival, FailedRequests, Gate, RequestCount
 
-LN2 = math.log(2)
-NOTHING = Compared()
+_BET_ON_COUNTS = (Arrival, FailedRequests)
+_ASKED_ANEW = (Question.LIMIT, Question.RELIEF)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +55,10 @@ class State:
     """A gate's evidence.
 
     tally: of this stage. wealth: by question, through the rollout. touched: the questions bet on
-    in this stage. failed: what was proved against the candidate, and in which minute.
-    rising, rose_at: how much the latest minutes speak for "over the limit" (nats, never below 0),
-    and since which minute they do; suffered: the bad requests of both revisions since then, and
-    all of them. failing_since: that minute, once it is proved, and stable is as bad. before:
-    the stage's tally when that began, which is what counts once it is over. pending: a
-    stretch in which one side had no request yet. excess: failed requests beyond stable's rate
-    (`max_failed_requests`).
+    in this stage. failed: what was proved against the candidate, and in which minute. rise: the
+    minutes that speak against it now. failing_since: since when it is proved to be over its limit
+    while stable is as bad. pending: a stretch in which one side had no request yet. excess: failed
+    requests beyond stable's rate (`max_failed_requests`).
     """
 
     tally: Tally = Tally()
@@ -68,11 +66,8 @@ class State:
     touched: frozenset[Question] = frozenset()
     failed: Question | None = None
     failed_at: datetime | None = None
-    rising: float = 0.0
-    rose_at: datetime | None = None
-    suffered: tuple[int, int] = (0, 0)
+    rise: Rise | None = None
     failing_since: datetime | None = None
-    before: Tally = Tally()
     pending: Compared = NOTHING
     block: Block = Block()
     trend: Trend = Trend()
@@ -80,7 +75,8 @@ class State:
 
     def in_new_stage(self) -> State:
         """Return the state as it enters a stage: an empty tally, all wealth kept."""
-        return replace(self, tally=Tally(), touched=frozenset(), before=Tally(), pending=NOTHING)
+        rise = self.rise and replace(self.rise, before=Tally())
+        return replace(self, tally=Tally(), touched=frozenset(), rise=rise, pending=NOTHING)
 
     def forgiven(self) -> State:
         """Return the state after its fail was acted upon and the rollout goes on: bets anew.
@@ -94,6 +90,10 @@ class State:
         kept = {q: wealth for q, wealth in self.wealth.items() if q not in over}
         return replace(self, wealth=kept, touched=frozenset(kept), failed=None, failed_at=None)
 
+    def without(self, question: Question) -> State:
+        """Return the state with a question asked anew."""
+        return replace(self, wealth={q: w for q, w in self.wealth.items() if q != question})
+
     def log_evidence(self, question: Question) -> float:
         """Return the evidence on a question, in nats; 0 where nothing was bet."""
         found = self.wealth.get(question)
@@ -106,105 +106,64 @@ def absorb(gate: Gate, terms: Terms, state: State, minute: Minute, *, in_stage: 
     in_stage: whether the minute belongs to the stage; else it is the tail of the stage before,
     which counts as evidence but not for the stage's own sample.
     """
-    before = state.tally
-    if in_stage:
-        if state.pending is not NOTHING and state.tally == Tally():
-            state = replace(state, pending=NOTHING)  # begun at another weight
-        state = replace(state, tally=tally.absorb(gate, state.tally, minute))
-    if isinstance(gate.metric, RequestCount):
-        return state
-    if is_rate(gate) or isinstance(gate.metric, Arrival | FailedRequests):
-        alone = bets_of(gate, terms, minute.candidate, minute.stable)
-        state, compared = _compared(gate, terms, state, minute)
-        relief = _relief(gate, state, minute) if state.failing_since is not None else ()
-        bets: Iterable[Bet] = (*alone, *compared, *relief)
+    counted = tally.absorb(gate, state.tally, minute) if in_stage else state.tally
+    pending, block, trend, excess = state.pending, state.block, state.trend, state.excess
+    rise = state.rise
+    bets: list[Bet] = []
+    if is_rate(gate) or isinstance(gate.metric, _BET_ON_COUNTS):
+        if in_stage and pending is not NOTHING and state.tally == Tally():
+            pending = NOTHING  # begun at another weight
+        bets += bets_of(gate, terms, minute.candidate, minute.stable)
+        pending, compared = _compared(gate, terms, pending, minute)
+        bets += compared
+        if rise is not None and (rise.weight >= NOTABLE or state.failing_since is not None):
+            bets += relief_bets(gate, rise, minute)
         if isinstance(gate.metric, FailedRequests):
-            state = _with_excess(terms, state, minute)
-    else:
-        state, bets = _mean_bets(gate, terms, state, minute)
-    if gate.versus_stable is not None and is_rate(gate):
-        state = _risen(gate, state, minute, before)
-    return _concluded(gate, terms, _settled(terms, state, bets), minute.end)
+            excess = _excess(terms, state, minute)
+        elif gate.versus_stable is not None and not gate.only_advances:
+            held = state.failing_since is not None
+            rise = followed(gate, rise, minute, state.tally, held=held)
+    elif not gate.only_advances:
+        block, found = _mean_bets(gate, terms, state, minute)
+        bets += found
+    elif not isinstance(gate.metric, RequestCount):
+        trend = _trend(gate, trend, minute)
+    wealth, touched = _settled(terms, state, bets)
+    # Written out, and once: `replace` takes several times as long, for every minute of every gate.
+    after = State(
+        counted, wealth, touched, state.failed, state.failed_at, rise, state.failing_since,
+        pending, block, trend, excess,
+    )  # fmt: skip
+    return _concluded(gate, terms, after, minute.end)
 
 
 def _compared(
-    gate: Gate, terms: Terms, state: State, minute: Minute
-) -> tuple[State, Iterable[Bet]]:
+    gate: Gate, terms: Terms, pending: Compared, minute: Minute
+) -> tuple[Compared, Iterable[Bet]]:
     """Bet on both sides' requests as soon as both have one; until then minutes add up."""
     seen = comparison(gate, terms, minute.candidate, minute.stable)
     if seen is None:
-        return state, ()
-    whole = state.pending + seen if state.pending is not NOTHING else seen
-    if not whole.is_whole:
-        return replace(state, pending=whole), ()
-    if state.pending is not NOTHING:
-        state = replace(state, pending=NOTHING)
-    return state, compared_bets(gate, terms, whole)
+        return pending, ()
+    whole = pending + seen if pending is not NOTHING else seen
+    return (NOTHING, compared_bets(gate, terms, whole)) if whole.is_whole else (whole, ())
 
 
-def _relief(gate: Gate, state: State, minute: Minute) -> Iterator[Bet]:
-    """Bet that what hit both revisions is over: together they fail half as often, or too little."""
-    limit = gate.limits.roll_back
-    bad, requests = total(gate, minute)
-    if limit is None or not requests:
-        return
-    before = state.suffered[0] / state.suffered[1] if state.suffered[1] else 0.0
-    allowed = max(allowed_share(gate, limit), before / 2)
-    if 0 < allowed < 1:
-        parts = kernel.increments(kernel.PASS, bad, requests, allowed)
-        yield Bet(Question.RELIEF, kernel.PASS, parts)
-
-
-def _risen(gate: Gate, state: State, minute: Minute, before: Tally) -> State:
-    """Note since when the candidate's minutes have spoken for "over the limit".
-
-    A cumulative sum of log likelihood ratios, for twice the odds of the limit, that is never
-    below zero (Page 1954): it decides nothing, it only tells when what is proved later began.
-    """
-    limit = gate.limits.roll_back
-    if limit is None:
-        return state
-    rising, rose_at, suffered = state.rising, state.rose_at, state.suffered
-    if minute.candidate is not None and state.failing_since is None:
-        bad, requests = accused(gate, minute.candidate, limit)
-        rising += bad * LN2 - requests * math.log1p(allowed_share(gate, limit))
-        if rising <= 0:
-            if rose_at is None:
-                return state
-            return replace(state, rising=0.0, rose_at=None, suffered=(0, 0), before=Tally())
-    if rose_at is None and rising <= 0:
-        return state
-    bad, requests = total(gate, minute)
-    suffered = (suffered[0] + bad, suffered[1] + requests)
-    if rose_at is not None:
-        return replace(state, rising=rising, suffered=suffered)
-    # Histograms would need too much room in the record: there the sample begins anew.
-    kept = before if isinstance(gate.metric, ResponseRate) else Tally()
-    return replace(state, rising=rising, rose_at=minute.end, suffered=suffered, before=kept)
-
-
-def total(gate: Gate, minute: Minute) -> tuple[int, int]:
-    """Return the bad requests of both revisions in a minute, by the limit to roll back, and all."""
-    limit = gate.limits.roll_back
-    sides = [side for side in (minute.candidate, minute.stable) if side is not None]
-    if limit is None or not is_rate(gate):
-        return 0, 0
-    counted = [accused(gate, side, limit) for side in sides]
-    return sum(bad for bad, _ in counted), sum(requests for _, requests in counted)
-
-
-def _settled(terms: Terms, state: State, bets: Iterable[Bet]) -> State:
+def _settled(
+    terms: Terms, state: State, bets: Iterable[Bet]
+) -> tuple[Mapping[Question, Wealth], frozenset[Question]]:
+    """Return the wealth after these bets, and the questions bet on in this stage."""
     wealth, touched = dict(state.wealth), state.touched
     for bet in bets:
-        before = wealth.get(bet.question)
+        question = bet.question
+        before = wealth.get(question)
         if before is None:
             before, fraction = Wealth(), FIRST
         else:
-            fraction = 1 / terms.spread if bet.question in touched else STAGE
-        wealth[bet.question] = kernel.settled(bet.grid, before, bet.increments, fraction, bet.cap)
-        if bet.question not in touched:
-            touched = touched | {bet.question}
-    return replace(state, wealth=wealth, touched=touched)
+            fraction = 1 / terms.spread if question in touched else STAGE
+        wealth[question] = kernel.settled(bet.grid, before, bet.increments, fraction, bet.cap)
+        if question not in touched:
+            touched = touched | {question}
+    return wealth, touched
 
 
 def _concluded(gate: Gate, terms: Terms, state: State, end: datetime) -> State:
@@ -220,11 +179,24 @@ def _concluded(gate: Gate, terms: Terms, state: State, end: datetime) -> State:
         return state  # latched already; only an emergency is worse
     if failed is not None:
         return replace(state, failed=failed, failed_at=end)
-    if state.failing_since is None:
-        if gate.versus_stable is not None and Question.LIMIT in proved:
-            return replace(state, failing_since=state.rose_at or end)
-        return state
-    return relieved(state) if Question.RELIEF in proved else state
+    if Question.RELIEF in proved:
+        return _over(gate, state)
+    if state.failing_since is None and Question.LIMIT in proved and _is_shared(gate, terms, state):
+        return replace(state, failing_since=state.rise.since if state.rise is not None else end)
+    return state
+
+
+def _is_shared(gate: Gate, terms: Terms, state: State) -> bool:
+    """Tell whether stable is over the limit as well, or nothing is left on it.
+
+    Else it is only not yet proved that the candidate is worse.
+    """
+    limit = gate.limits.roll_back
+    if gate.versus_stable is None or limit is None:
+        return False
+    if terms.weight == 100 or state.rise is None:
+        return True
+    return state.rise.is_shared(allowed_share(gate, limit))
 
 
 def _failing(gate: Gate, terms: Terms, state: State, proved: set[Question]) -> Question | None:
@@ -242,28 +214,6 @@ def _failing(gate: Gate, terms: Terms, state: State, proved: set[Question]) -> Q
     return Question.LIMIT if worse or not is_compared(gate, terms, state) else None
 
 
-def relieved(state: State) -> State:
-    """Return the state after an incident: what accused both revisions accuses nobody now.
-
-    Its minutes are no sample of the candidate either.
-
-    The question is asked anew only because it had been decided, which a good candidate's alone is
-    with at most the gate's level: both together stay within it.
-    """
-    asked_anew = (Question.LIMIT, Question.RELIEF)
-    wealth = {q: w for q, w in state.wealth.items() if q not in asked_anew}
-    return replace(
-        state,
-        tally=state.before,
-        wealth=wealth,
-        rising=0.0,
-        rose_at=None,
-        suffered=(0, 0),
-        failing_since=None,
-        before=Tally(),
-    )
-
-
 def is_compared(gate: Gate, terms: Terms, state: State) -> bool:
     """Tell whether there is anything of stable to compare with; else the limit decides alone."""
     if gate.versus_stable is None:
@@ -273,43 +223,68 @@ def is_compared(gate: Gate, terms: Terms, state: State) -> bool:
     return state.tally.stable.total > 0 or Question.STABLE in state.wealth
 
 
-def _with_excess(terms: Terms, state: State, minute: Minute) -> State:
+def _over(gate: Gate, state: State) -> State:
+    """Return the state once what spoke against the candidate has ended.
+
+    Where it was proved, or stable was over the limit as well, it was no sample of the candidate.
+    """
+    limit, rise = gate.limits.roll_back, state.rise
+    if state.failing_since is not None:
+        return relieved(state)
+    wealth = {q: w for q, w in state.wealth.items() if q not in _ASKED_ANEW[1:]}
+    if rise is None or limit is None or not rise.is_shared(allowed_share(gate, limit)):
+        return replace(state, wealth=wealth, rise=None)
+    return replace(state, tally=rise.before, wealth=wealth, rise=None)
+
+
+def relieved(state: State) -> State:
+    """Return the state after an incident: what accused both revisions accuses nobody now.
+
+    Its minutes are no sample of the candidate either. The question is asked anew only because it
+    had been decided, which a good candidate's alone is with at most the gate's level: both
+    together stay within it.
+    """
+    wealth = {q: w for q, w in state.wealth.items() if q not in _ASKED_ANEW}
+    kept = state.rise.before if state.rise is not None else Tally()
+    return replace(state, tally=kept, wealth=wealth, rise=None, failing_since=None)
+
+
+def _excess(terms: Terms, state: State, minute: Minute) -> float:
     (mine, requests), (theirs, of_stable) = failed_in(minute.candidate), failed_in(minute.stable)
     if not requests:
-        return state
+        return state.excess
     usual = theirs / of_stable if of_stable else (terms.history.reference or 0.0)
-    return replace(state, excess=state.excess + mine - requests * usual)
+    return state.excess + mine - requests * usual
 
 
 # Means ----------------------------------------------------------------------------------------
 
 
-def _mean_bets(
-    gate: Gate, terms: Terms, state: State, minute: Minute
-) -> tuple[State, Iterable[Bet]]:
-    relief = state.failing_since is not None
+def _trend(gate: Gate, trend: Trend, minute: Minute) -> Trend:
     mine, theirs = mean_of_minute(minute.candidate), mean_of_minute(minute.stable)
     if mine is None:
-        return state, ()
-    if gate.only_advances:
-        weights = (_observations(minute.candidate), _observations(minute.stable))
-        return replace(
-            state, trend=with_minute(gate, state.trend, minute.end, mine, theirs, weights)
-        ), ()
+        return trend
+    weights = (_observations(minute.candidate), _observations(minute.stable))
+    return with_minute(gate, trend, minute.end, mine, theirs, weights)
+
+
+def _mean_bets(
+    gate: Gate, terms: Terms, state: State, minute: Minute
+) -> tuple[Block, Iterable[Bet]]:
+    """Return the block with one more minute in it, or an empty one and the bets on a whole one."""
+    mine, theirs = mean_of_minute(minute.candidate), mean_of_minute(minute.stable)
     block = state.block
-    block = replace(block, minutes=block.minutes + 1, mine=block.mine + mine)
+    if mine is None:
+        return block, ()
+    minutes, total = block.minutes + 1, block.mine + mine
+    pairs, paired, beside = block.pairs, block.mine_paired, block.theirs
     if theirs is not None:
-        block = replace(
-            block,
-            pairs=block.pairs + 1,
-            mine_paired=block.mine_paired + mine,
-            theirs=block.theirs + theirs,
-        )
-    if block.minutes < _block_length(gate, terms):
-        return replace(state, block=block), ()
-    pair = (block.mine_paired / block.pairs, block.theirs / block.pairs) if block.pairs else None
-    bets = block_bets(gate, terms, block.mine / block.minutes, pair, relief=relief)
-    return replace(state, block=Block()), bets
+        pairs, paired, beside = pairs + 1, paired + mine, beside + theirs
+    if minutes < _block_length(gate, terms):
+        return Block(minutes, total, pairs, paired, beside), ()
+    pair = (paired / pairs, beside / pairs) if pairs else None
+    relief = state.failing_since is not None
+    return Block(), block_bets(gate, terms, total / minutes, pair, relief=relief)
 
 
 def _block_length(gate: Gate, terms: Terms) -> int:

@@ -11,9 +11,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from controller.gates import kernel, means, tally
-from controller.gates.betting import Compared, Question
+from controller.gates.betting import NOTHING, Compared, Question
 from controller.gates.kernel import Wealth
-from controller.gates.state import NOTHING, Block, State
+from controller.gates.rise import Rise
+from controller.gates.state import Block, State
+from controller.gates.tally import Tally
 from controller.gates.trend import Trend
 
 
@@ -25,9 +27,8 @@ def to_json(state: State) -> dict[str, Any]:
         "b": "".join(sorted(question.value for question in state.touched)) or None,
         "f": state.failed and state.failed.value,
         "fa": _time(state.failed_at),
-        "u": _rise(state),
+        "u": _rise(state.rise),
         "bf": _time(state.failing_since),
-        "tb": tally.to_json(state.before) if state.before != tally.Tally() else None,
         "c": _pending(state.pending),
         "k": _block(state.block),
         "q": _trend(state.trend),
@@ -47,10 +48,9 @@ def from_json(value: Any) -> State:
             frozenset(Question(q) for q in value.get("b", "")),
             Question(value["f"]) if "f" in value else None,
             _read_time(value.get("fa")),
-            *(_read_rise(value["u"]) if "u" in value else (0.0, None, (0, 0))),
+            _read_rise(value["u"]) if "u" in value else None,
             _read_time(value.get("bf")),
-            tally.from_json(value["tb"]) if "tb" in value else tally.Tally(),
-            Compared(*map(_count, value["c"][:4])) if "c" in value else NOTHING,
+            _read_pending(value["c"]) if "c" in value else NOTHING,
             _read_block(value["k"]) if "k" in value else Block(),
             _read_trend(value["q"]) if "q" in value else Trend(),
             _number(value["x"]) if "x" in value else 0.0,
@@ -67,20 +67,29 @@ def wealth_from_json(value: Any) -> Wealth:
     return kernel.from_json(value, grid)
 
 
-def _rise(state: State) -> list[Any] | None:
-    if not state.rising and state.rose_at is None and not any(state.suffered):
+def _rise(rise: Rise | None) -> list[Any] | None:
+    if rise is None:
         return None
-    return [state.rising.hex(), _time(state.rose_at), *state.suffered]
+    begun = [_time(rise.since), rise.weight.hex(), _pending(rise.seen)]
+    return begun if rise.before == Tally() else [*begun, tally.to_json(rise.before)]
 
 
-def _read_rise(v: Any) -> tuple[float, datetime | None, tuple[int, int]]:
-    return _number(v[0]), _read_time(v[1]), (_count(v[2]), _count(v[3]))
+def _read_rise(v: Any) -> Rise:
+    since = _read_time(v[0])
+    if since is None:
+        raise ValueError("a rise began some time")
+    before = tally.from_json(v[3]) if len(v) > 3 else Tally()
+    return Rise(since, _number(v[1]), _read_pending(v[2]), before)
 
 
 def _pending(seen: Compared) -> list[int] | None:
     if seen == NOTHING:
         return None
     return [seen.mine, seen.of_mine, seen.theirs, seen.of_theirs]
+
+
+def _read_pending(v: Any) -> Compared:
+    return NOTHING if v is None else Compared(*(_count(one) for one in v[:4]))
 
 
 def _block(block: Block) -> list[Any] | None:

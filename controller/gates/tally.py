@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from controller.gates.counting import hits_in
 from controller.gates.evidence import (
     Buckets,
     CodeCounts,
@@ -68,12 +69,12 @@ def absorb(gate: Gate, tally: Tally, minute: Minute) -> Tally:
 
 
 def _with(gate: Gate, side: Side, value: Value | None) -> Side:
+    if value is None:
+        return side
     match gate.metric, value:
-        case _, None:
-            return side
         case ResponseRate(codes), CodeCounts() as counted:
-            hits = sum(n for code, n in counted.codes.items() if _matches(code, codes))
-            return Side(side.minutes + 1, side.total + counted.total, side.hits + hits)
+            hits, total = hits_in(counted.codes, codes)
+            return Side(side.minutes + 1, side.total + total, side.hits + hits)
         case ((RequestCount() | Arrival() | FailedRequests()), CodeCounts() as counted):
             return Side(side.minutes + 1, side.total + counted.total)
         case ((Latency() | CustomMetric()), Histogram() as histogram):
@@ -82,10 +83,6 @@ def _with(gate: Gate, side: Side, value: Value | None) -> Side:
             return Side(side.minutes + 1, side.total + 1, 0, side.weighted + number)
         case _:  # a value of another kind than the metric's is no evidence
             return side
-
-
-def _matches(code: str, wanted: tuple[str, ...]) -> bool:
-    return code in wanted or f"{code[:1]}xx" in wanted
 
 
 def _with_histogram(metric: Latency | CustomMetric, side: Side, value: Histogram) -> Side:

@@ -141,7 +141,8 @@ def _decode_dataclass(kind: Any, data: Any, path: str) -> Any:
         if key not in known:
             raise ValueError(f"{path} has an unknown key")
     for one in fields(kind):
-        if one.name not in given and one.default is MISSING and one.default_factory is MISSING:
+        optional = one.default is not MISSING or one.default_factory is not MISSING
+        if one.init and one.name not in given and not optional:
             raise ValueError(f"{path} has no {one.name}")
     return kind(**{key: _decode(known[key], one, f"{path}.{key}") for key, one in given.items()})
 

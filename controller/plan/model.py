@@ -349,7 +349,12 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One rollout plan. project/region: None where the plan leaves them to flags or environment."""
+    """One rollout plan. project/region: None where the plan leaves them to flags or environment.
+
+    own_gates: the gates that nobody wrote: requests arrive, not too many have failed. level: each
+    gate's share of `false_rollback` (a fraction). Both follow from the rest, and are computed once:
+    every look at a rollout asks for them.
+    """
 
     service: str
     project: str | None
@@ -361,10 +366,21 @@ class Plan:
     evidence: EvidenceRules = EvidenceRules()
     when: When = When()
     max_failed_requests: int = 0  # 0: no budget
+    own_gates: tuple[Gate, ...] = field(init=False, repr=False, compare=False)
+    level: float = field(init=False, repr=False, compare=False)
+    _judged: tuple[tuple[Gate, ...], ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "own_gates", self._own_gates())
+        object.__setattr__(self, "level", self._level())
+        judged = tuple(self._gates_in(stage) for stage in self.stages)
+        object.__setattr__(self, "_judged", judged)
 
     def gates_at(self, stage: int) -> tuple[Gate, ...]:
         """Return the gates judged in stage number `stage` (0-based), with that stage's limits."""
-        here = self.stages[stage]
+        return self._judged[stage]
+
+    def _gates_in(self, here: Stage) -> tuple[Gate, ...]:
         written = tuple(
             gate if gate.name not in here.limits else _with_limits(gate, here.limits[gate.name])
             for gate in self.gates
@@ -377,9 +393,7 @@ class Plan:
         )
         return (*written, *own)
 
-    @property
-    def own_gates(self) -> tuple[Gate, ...]:
-        """Return the gates that nobody wrote: requests arrive, not too many have failed."""
+    def _own_gates(self) -> tuple[Gate, ...]:
         if not self.gates:
             return ()
         found = []
@@ -390,9 +404,8 @@ class Plan:
             found.append(Gate(BUDGET_GATE, metric, Limits(), None))
         return tuple(found)
 
-    @property
-    def level(self) -> float:
-        """Return each gate's share of `false_rollback` (a fraction): the gates share it equally.
+    def _level(self) -> float:
+        """Return what each gate gets where all share equally.
 
         Gates that cannot roll back take no share (the union bound needs none for them).
         """

@@ -32,6 +32,7 @@ from controller.gates.betting import Compared, Question
 from controller.gates.evidence import Exponential
 from controller.gates.history import History
 from controller.gates.kernel import wealth_of
+from controller.gates.rise import Rise
 from controller.gates.state import Block, State
 from controller.gates.tally import Side, Tally
 from controller.gates.trend import Trend
@@ -71,11 +72,15 @@ STATES = st.builds(
     touched=st.frozensets(st.sampled_from(Question)),
     failed=st.none() | st.sampled_from(Question),
     failed_at=st.none() | MINUTES,
-    rising=FLOATS,
-    rose_at=st.none() | MINUTES,
+    rise=st.none()
+    | st.builds(
+        Rise,
+        MINUTES,
+        FLOATS,
+        st.builds(Compared, COUNTS, COUNTS, COUNTS, COUNTS),
+        st.builds(Tally, SIDES, SIDES),
+    ),
     failing_since=st.none() | MINUTES,
-    suffered=st.tuples(COUNTS, COUNTS),
-    before=st.builds(Tally, SIDES, SIDES),
     pending=st.builds(Compared, COUNTS, COUNTS, COUNTS, COUNTS),
     block=st.builds(Block, COUNTS, FLOATS, COUNTS, FLOATS, FLOATS),
     trend=st.builds(Trend, COUNTS, FLOATS, FLOATS, st.none() | MINUTES, FLOATS, COUNTS),
