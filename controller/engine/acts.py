@@ -100,12 +100,13 @@ def resume(
     plan: Plan, record: Record, service: ServiceState, now: datetime, by: str, reason: str = ""
 ) -> Decision | Refusal:
     """Let a paused rollout go on, or take back the service from another hand."""
-    del plan
     taken = service.asked != moves.expected_split(record)
     if record.phase is Phase.DONE or (record.phase is Phase.ROLLING_BACK and not taken):
         return _OVER
     if record.paused is None and not taken:
         return Refusal("the rollout is not paused", "`rollout status` shows what it waits for")
+    if taken and record.trial is not None:  # a test ends here: its stage has another weight
+        record = replace(record, trial=None, weight=plan.stages[record.stage].weight)
     split = moves.expected_split(record)
     text = reason or (f"put back to {split_text(split)}" if taken else "")
     going = replace(record, paused=None).resumed(now)
@@ -120,7 +121,6 @@ def resume(
             came_from=record.stage,
             # since when the other hand's split was in force is not known: the lower weight is safe
             weight_before=min(record.weight, service.asked.get(record.candidate, 0)),
-            trial=None,
         )
     return moves.note(going, service, now, text, moves.SOON, transition="resumed", by=by)
 
@@ -157,7 +157,6 @@ def cancel_now(
     plan: Plan, record: Record, service: ServiceState, now: datetime, by: str, reason: str = ""
 ) -> Decision | Refusal:
     """End the rollout; the traffic stays as it is."""
-    del plan
     taken = service.asked != moves.expected_split(record)
     if record.phase is Phase.DONE or (record.phase is Phase.ROLLING_BACK and not taken):
         return _OVER

@@ -200,9 +200,10 @@ class Record:
     def resumed(self, now: datetime) -> Record:
         """Return the record with its hold running on: the time it stood still does not count.
 
-        While it is paused, or a person is asked, it goes on standing still.
+        While it is paused, a person is asked, or a test goes on, it stands still as before.
         """
-        if self.stopped is None or self.paused is not None or self.ask is not None:
+        waits = self.paused is not None or self.ask is not None or self.trial is not None
+        if self.stopped is None or waits:
             return self
         still = max(now - self.stopped, timedelta(0))
         return replace(self, stopped=None, uncounted=self.uncounted + still)

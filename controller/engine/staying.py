@@ -293,7 +293,8 @@ def _blind(
         begun = replace(record, stopped=max(seen_until, now - BLIND_GRACE))
         return moves.note(begun, service, now, why, look, transition="hold stands still")
     rule = plan.when.monitoring_out
-    silent = now - record.stopped
+    # The hold may have stood still for another reason while Monitoring still answered.
+    silent = now - max(record.stopped, seen_until)
     if silent < rule.hold:
         return kept(plan, record, service, now, why, look)
     for_how_long = f"{why} (for {minutes_shown(silent)})"

@@ -19,11 +19,10 @@ from controller.engine.events import Message
 from controller.engine.observation import ServiceState
 from controller.engine.record import Accumulated, AskKind, Record, Trial
 from controller.engine.watching import (
-    SETTLE,
     Watched,
-    ceil_minute,
     interval,
     relapse_until,
+    seen_since_raised,
     terms_of,
 )
 from controller.gates.betting import NOTHING, Question, needed
@@ -202,10 +201,12 @@ def _after_raising(
             f"back with it ({count_text(bad)} of {count_text(requests)} requests)"
         )
         return moves.roll_back(record, service, now, reason, verdicts=watched.verdicts)
-    seen = min(known.watermark for known in record.gates.values())
-    until = relapse_until(trial) if trial.blamed else ceil_minute(trial.raised + SETTLE)
-    if seen < until:
+    known = record.gates.get(trial.gate)
+    if trial.blamed and (known is None or known.watermark < relapse_until(trial)):
         text = f"back at {record.weight}%: do both revisions fail again?"
+        return kept(plan, record, service, now, text, min(look, timedelta(minutes=1)))
+    if not seen_since_raised(plan, record, trial):
+        text = f"back at {record.weight}%: its first minutes are not yet visible in Monitoring"
         return kept(plan, record, service, now, text, min(look, timedelta(minutes=1)))
     over = replace(record, trial=None).resumed(now)
     text = "an incident that ended by itself, not the candidate" if trial.blamed else "it is over"

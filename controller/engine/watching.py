@@ -174,9 +174,11 @@ def warmed_up(plan: Plan, record: Record, gate: Gate) -> datetime:
     application's own metric, or of how many requests arrive.
     """
     settled = watermark_at_first(plan, record)
-    if isinstance(gate.metric, Latency | CustomMetric | Arrival):
-        return ceil_minute(settled + plan.evidence.warm_up)
-    return settled
+    return ceil_minute(settled + plan.evidence.warm_up) if _warms_up(gate) else settled
+
+
+def _warms_up(gate: Gate) -> bool:
+    return isinstance(gate.metric, Latency | CustomMetric | Arrival)
 
 
 def terms_of(plan: Plan, record: Record, gate: Gate) -> Terms:
@@ -305,8 +307,6 @@ def _absorbed(
 ) -> State:
     """Absorb the minutes after the watermark: those before the split settled by their own stage."""
     state = known.state
-    if record.trial is not None and isinstance(gate.metric, Arrival):
-        return state  # the weight was changed in between, and is not the stage's
     new = [minute for minute in minutes if minute.end > known.watermark]
     if record.in_force is None:
         for minute in new:
@@ -314,13 +314,40 @@ def _absorbed(
         return state
     start = warmed_up(plan, record, gate)
     tail = _tail(plan, record, gate) if new and new[0].end <= start else None
+    moved = _moved_in_test(plan, record, gate)
     for minute in new:
         if minute.end > start:
-            state = absorb(gate, terms, state, minute, in_stage=True)
+            if moved is None or minute.end > moved[1]:
+                state = absorb(gate, terms, state, minute, in_stage=True)
+            elif minute.end <= moved[0]:
+                lower = min(record.weight, record.weight_before)
+                then = replace(terms, weight=lower)
+                state = absorb(gate, then, state, minute, in_stage=True)
         elif tail is not None and minute.end <= tail[1]:
             then = replace(terms, weight=record.weight_before)
             state = absorb(tail[0], then, state, minute, in_stage=False)
     return state
+
+
+def _moved_in_test(plan: Plan, record: Record, gate: Gate) -> tuple[datetime, datetime] | None:
+    """Return up to when a test's split before held, and from when its present one is evidence.
+
+    Monitoring tells of both only after the shift: what arrived at the lower weight is no sign of
+    requests lost at the higher one.
+    """
+    if record.trial is None or record.shift is not None:
+        return None
+    since = record.trial.raised or record.trial.at
+    settled = ceil_minute(since + SETTLE)
+    if not _warms_up(gate):
+        return settled, settled
+    return ceil_minute(since), ceil_minute(settled + plan.evidence.warm_up)
+
+
+def seen_since_raised(plan: Plan, record: Record, trial: Trial) -> bool:
+    """Tell whether every gate has absorbed what a test's last shift must be known for."""
+    assert trial.raised is not None
+    return covered(plan, record, ceil_minute(trial.raised + SETTLE + plan.evidence.warm_up))
 
 
 def _tail(plan: Plan, record: Record, gate: Gate) -> tuple[Gate, datetime] | None:

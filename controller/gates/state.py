@@ -88,7 +88,17 @@ class State:
             return self
         over = {q for q in Question if q is not Question.EMERGENCY or q is self.failed}
         kept = {q: wealth for q, wealth in self.wealth.items() if q not in over}
-        return replace(self, wealth=kept, touched=frozenset(kept), failed=None, failed_at=None)
+        return replace(
+            self,
+            wealth=kept,
+            touched=frozenset(kept),
+            failed=None,
+            failed_at=None,
+            rising=0.0,
+            rose_at=None,
+            suffered=(0, 0),
+            failing_since=None,
+        )
 
     def without(self, question: Question) -> State:
         """Return the state with a question asked anew."""
