@@ -1,8 +1,10 @@
 """How often a gate fails a candidate that is exactly at its limit, looked at every minute.
 
 Each gate type runs uncapped (a cap only lowers evidence) over 150 minutes in five stages, at the
-boundary of its null hypothesis, where it is most likely to be wrong. Goal: no more streams fail
-than the gate's level allows, up to chance: a one-sided exact binomial test at one in a thousand.
+boundary of its null hypothesis, where it is most likely to be wrong. Last come whole gates, over
+their limit AND worse than stable, minute by minute through the state code, caps included. Goal:
+no more streams fail than the gate's level allows, up to chance: a one-sided exact binomial test at
+one in a thousand.
 """
 
 import math
@@ -11,12 +13,16 @@ import sys
 from bisect import bisect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
 from itertools import accumulate
 from multiprocessing import Pool
 
 from controller.gates import means
+from controller.gates.betting import Terms
 from controller.gates.dispersion import tempering
+from controller.gates.evidence import CodeCounts, Minute
+from controller.gates.history import History
 from controller.gates.kernel import (
     FAIL,
     FIRST,
@@ -32,8 +38,11 @@ from controller.gates.kernel import (
     share_rate,
     tempered,
 )
+from controller.gates.state import State, absorb
+from controller.plan.model import Gate, Limits, ResponseRate, Versus
 
 STREAMS = 20_000
+WHOLE_STREAMS = 5_000  # a whole gate's minute costs some ten times a kernel's
 CHUNK = 500  # streams a seed
 PROCESSES = 2
 MINUTES = 150
@@ -157,6 +166,80 @@ TYPES = {
 }
 
 
+# Whole gates: what a plan writes, through the controller's own code -----------------------------
+
+LIMIT, RATIO = 0.02, 1.25
+WEIGHTS = (5, 10, 25, 50, 90)
+ERRORS = Gate(
+    "errors",
+    ResponseRate(("5xx",), counts_failures=True),
+    Limits(maximum=LIMIT / 2, roll_back=LIMIT),
+    Versus(ratio=RATIO),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class WholeGate:
+    """A gate with the default comparison. rates: a minute's failing shares, candidate, stable."""
+
+    level: float
+    rates: Callable[[int], tuple[float, float]]
+
+
+def at_limit_beside_a_better_stable(_minute: int) -> tuple[float, float]:
+    """Worse than stable for certain, and exactly at the limit: may not be rolled back."""
+    return LIMIT, LIMIT / 10
+
+
+def at_ratio_over_the_limit(minute: int) -> tuple[float, float]:
+    """Over the limit for certain, and exactly RATIO times stable, in an incident and out of it."""
+    stable = 0.20 if minute % 10 == 7 else 0.04
+    return RATIO * stable, stable
+
+
+def in_shared_incidents(minute: int) -> tuple[float, float]:
+    """As good as stable and within the limit, but for the minutes in which both fail."""
+    return stable_rate(minute), stable_rate(minute)
+
+
+WHOLE = {
+    "whole gate at the limit, worse than stable": WholeGate(0.01, at_limit_beside_a_better_stable),
+    "whole gate over the limit, at the ratio": WholeGate(0.01, at_ratio_over_the_limit),
+    "whole gate in shared incidents": WholeGate(0.01, in_shared_incidents),
+}
+LEVELS = {name: one.level for name, one in TYPES.items()} | {
+    name: one.level for name, one in WHOLE.items()
+}
+
+
+def whole_fails(gate: WholeGate, rng: random.Random) -> bool:
+    """Tell whether one rollout of five stages ever rolls back, looked at after every minute."""
+    state, start = State(), datetime(2026, 1, 5, tzinfo=UTC)
+    stable_day = History(inflation=1.0, per_minute=120.0, reference=0.1)
+    for minute in range(MINUTES):
+        stage = minute // HOLD
+        if minute and not minute % HOLD:
+            state = state.in_new_stage()
+        n_c, n_s, (p_c, p_s) = CANDIDATE[stage], STABLE[stage], gate.rates(minute)
+        seen = Minute(
+            start + timedelta(minutes=minute + 1),
+            _codes(n_c, binomial(rng, n_c, p_c)),
+            _codes(n_s, binomial(rng, n_s, p_s)),
+        )
+        terms = Terms(gate.level, WEIGHTS[stage], history=stable_day)
+        state = absorb(ERRORS, terms, state, seen, in_stage=True)
+        if state.failed is not None:
+            return True
+    return False
+
+
+def _codes(requests: int, failed: int) -> CodeCounts:
+    return CodeCounts({"2xx": requests - failed, "5xx": failed})
+
+
+# All of them ------------------------------------------------------------------------------------
+
+
 def fails(gate: GateType, rng: random.Random) -> bool:
     """Tell whether one stream ever reaches 1/level, looked at after every minute."""
     wealth, wanted = Wealth(), -math.log(gate.level)
@@ -177,6 +260,8 @@ def failed_of_chunk(job: tuple[str, int]) -> int:
     """
     name, chunk = job
     rng = random.Random(f"{name} {chunk}")
+    if name in WHOLE:
+        return sum(whole_fails(WHOLE[name], rng) for _ in range(CHUNK))
     return sum(fails(TYPES[name], rng) for _ in range(CHUNK))
 
 
@@ -190,27 +275,32 @@ def chance_of(failed: int, streams: int, level: float) -> float:
     return max(0.0, 1 - math.fsum(math.exp(log_chance(x)) for x in range(failed)))
 
 
-def jobs(streams: int) -> Iterator[tuple[str, int]]:
+def jobs() -> Iterator[tuple[str, int]]:
     """Yield every chunk of every gate type."""
-    for name in TYPES:
-        for chunk in range(streams // CHUNK):
+    for name in LEVELS:
+        for chunk in range(streams_of(name) // CHUNK):
             yield name, chunk
+
+
+def streams_of(name: str) -> int:
+    """Return how many streams of a gate type are run."""
+    return WHOLE_STREAMS if name in WHOLE else STREAMS
 
 
 def main() -> int:
     """Print one line a gate type; return 0 when every level holds, else 1."""
-    counts = dict.fromkeys(TYPES, 0)
-    work = list(jobs(STREAMS))
+    counts = dict.fromkeys(LEVELS, 0)
+    work = list(jobs())
     with Pool(PROCESSES) as pool:
         for (name, _), failed in zip(work, pool.imap(failed_of_chunk, work), strict=True):
             counts[name] += failed
     met = True
     for name, failed in counts.items():
-        level = TYPES[name].level
-        chance = chance_of(failed, STREAMS, level)
+        level, streams = LEVELS[name], streams_of(name)
+        chance = chance_of(failed, streams, level)
         met = met and chance >= IMPROBABLE
         print(
-            f"calibrate: {name}: {failed} of {STREAMS:,} failed, {failed / STREAMS:.2%} "
+            f"calibrate: {name}: {failed} of {streams:,} failed, {failed / streams:.2%} "
             f"(goal <= {level:.0%}; so many by chance: {chance:.3f})"
         )
     return 0 if met else 1

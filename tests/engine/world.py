@@ -124,9 +124,7 @@ class World:
         asked = windows(self.plan, record, self.now)
         out = self.silent[0] <= self.minute < self.silent[1]
         seen: dict[Query, Seen[Readings] | NotSeen] = {
-            query: NotSeen("quota")
-            if out
-            else Seen(self._readings(query, window.start, window.end))
+            query: NotSeen("quota") if out else Seen(self._read(query, window.start, window.end))
             for query, window in asked.items()
         }
         split = shares(record.before, NEW, self.in_force)

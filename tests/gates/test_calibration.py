@@ -1,6 +1,6 @@
 """A gate looked at every minute fails a candidate at its limit no more often than its level says.
 
-Two thousand streams a gate type; `make calibrate` runs twenty thousand of the same.
+Two thousand streams a gate type, fewer of whole gates; `make calibrate` runs many more of the same.
 """
 
 from __future__ import annotations
@@ -11,10 +11,20 @@ from collections.abc import Callable
 import pytest
 
 from benchmarks.gates import calibrate
-from benchmarks.gates.calibrate import IMPROBABLE, TYPES, GateType, chance_of, fails
+from benchmarks.gates.calibrate import (
+    IMPROBABLE,
+    TYPES,
+    WHOLE,
+    GateType,
+    WholeGate,
+    chance_of,
+    fails,
+    whole_fails,
+)
 from controller.gates.kernel import FAIL, increments
 
 STREAMS = 2_000
+ROLLOUTS = 150  # a whole gate's minute costs some ten times a kernel's
 
 
 @pytest.mark.parametrize("name", TYPES)
@@ -22,6 +32,19 @@ def test_a_gate_is_wrong_no_more_often_than_its_level(name: str) -> None:
     chunks = range(STREAMS // calibrate.CHUNK)
     failed = sum(calibrate.failed_of_chunk((name, chunk)) for chunk in chunks)
     assert chance_of(failed, STREAMS, TYPES[name].level) >= IMPROBABLE
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_whole_gate_rolls_back_no_good_candidate_more_often_than_its_level(name: str) -> None:
+    rng = random.Random(name)
+    failed = sum(whole_fails(WHOLE[name], rng) for _ in range(ROLLOUTS))
+    assert chance_of(failed, ROLLOUTS, WHOLE[name].level) >= IMPROBABLE
+
+
+@pytest.mark.parametrize("rates", [(0.06, 0.02), (0.05, 0.001)])
+def test_a_whole_gate_finds_what_is_over_its_limit_and_worse(rates: tuple[float, float]) -> None:
+    rng = random.Random(2)
+    assert all(whole_fails(WholeGate(0.01, lambda _: rates), rng) for _ in range(20))
 
 
 def rate_of(rate: float) -> Callable[[random.Random, int], tuple[float, ...]]:
