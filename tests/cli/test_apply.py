@@ -29,6 +29,8 @@ TABLE = [
     ("new-revision", 0, "promoted", "pinned to ion-api-00042-xyz"),
     ("flaky-api", 0, "promoted", "pinned to ion-api-00042-xyz"),
     ("outage", 0, "promoted", "pinned to ion-api-00042-xyz"),
+    ("incident", 0, "promoted", "pinned to ion-api-00042-xyz"),
+    ("poison", 3, "rolled_back", "it was us"),
 ]
 
 

@@ -13,6 +13,7 @@ from controller.sandbox.scenario import (
     HttpRule,
     Load,
     Moment,
+    Poison,
     Scenario,
     ScenarioError,
     ShiftFault,
@@ -67,6 +68,19 @@ def test_a_truth_overrides_another_and_changes() -> None:
     change = revision.changes[0]
     assert (change.since, change.until) == (Moment(2), Moment(plus=5 * HOUR))
     assert (change.truth.pace, change.truth.gauges_are) == (2.0, "bad")
+
+
+def test_poison_is_read() -> None:
+    text = "poison: [{errors: {5xx: 40%}}, {from: shift 2, until: 5h, errors: {503: 1%}}]"
+    always, later = of(text).poison
+    assert always == Poison({"5xx": 0.4})
+    assert later == Poison({"503": 0.01}, Moment(2), Moment(plus=5 * HOUR))
+
+
+@pytest.mark.parametrize("text", ["poison: [{from: 2h}]", "poison: [{errors: {5xx: 1}, for: 1h}]"])
+def test_poison_without_errors_or_with_a_length_is_refused(text: str) -> None:
+    with pytest.raises(ScenarioError):
+        of(text)
 
 
 def test_faults_people_and_answers_are_read() -> None:

@@ -15,6 +15,7 @@ from controller.sandbox.scenario import (
     Incident,
     Load,
     Moment,
+    Poison,
     RevisionTruth,
     Scenario,
     Truth,
@@ -115,6 +116,60 @@ def test_an_incident_is_the_last_layer_of_every_revision() -> None:
     after = [dict(behaviour(name, 2.5, **scenario).codes)["500"] for name in (STABLE, CANDIDATE)]
     assert during == pytest.approx([0.3 + 0.0016, 0.3 + 0.0016])
     assert after == pytest.approx([0.0016, 0.05 + 0.0016])
+
+
+def failing(hours: float, code: str = "500", **scenario: Any) -> list[float]:
+    """Return how often stable and the candidate answer with a code."""
+    codes = [dict(behaviour(name, hours, **scenario).codes) for name in (STABLE, CANDIDATE)]
+    return [found.get(code, 0.0) for found in codes]
+
+
+class TestPoison:
+    """What the candidate breaks for everybody: the candidate has 10% after 1 h, 50% after 2 h."""
+
+    def test_it_adds_to_everybodys_errors_in_proportion_to_the_candidates_share(self) -> None:
+        scenario: dict[str, Any] = {"poison": (Poison({"500": 0.4}),)}
+        assert failing(0.5, **scenario) == pytest.approx([0.0016] * 2)
+        assert failing(1.5, **scenario) == pytest.approx([0.0016 + 0.04] * 2)
+        assert failing(2.5, **scenario) == pytest.approx([0.0016 + 0.20] * 2)
+
+    def test_it_counts_the_share_in_force_and_not_the_one_asked_for(self) -> None:
+        second = 1 / 3600
+        scenario: dict[str, Any] = {"poison": (Poison({"500": 0.4}),)}
+        assert failing(1 + 5 * second, **scenario) == pytest.approx([0.0016] * 2)
+        assert failing(1 + 60 * second, **scenario) == pytest.approx([0.0416] * 2)
+
+    def test_it_falls_with_the_candidates_share(self) -> None:
+        people = (shift(1, 50), shift(2, 10), shift(2.5, 0))
+        scenario: dict[str, Any] = {"poison": (Poison({"500": 0.4}),), "people": people}
+        assert failing(1.5, **scenario) == pytest.approx([0.0016 + 0.20] * 2)
+        assert failing(2.25, **scenario) == pytest.approx([0.0016 + 0.04] * 2)
+        assert failing(2.75, **scenario) == pytest.approx([0.0016] * 2)
+
+    def test_it_begins_and_ends_when_it_is_said_to(self) -> None:
+        poison = Poison({"500": 0.4}, Moment(2, "candidate"), Moment(plus=2.5 * HOUR))
+        assert failing(1.5, poison=(poison,)) == pytest.approx([0.0016] * 2)
+        assert failing(2.25, poison=(poison,)) == pytest.approx([0.2016] * 2)
+        assert failing(2.75, poison=(poison,)) == pytest.approx([0.0016] * 2)
+
+    def test_several_add_up_on_top_of_a_revisions_own(self) -> None:
+        scenario: dict[str, Any] = {
+            "poison": (Poison({"500": 0.4}), Poison({"500": 0.2})),
+            "revisions": candidate(errors={"500": 0.05}),
+        }
+        assert failing(2.5, **scenario) == pytest.approx([0.0016 + 0.30, 0.05 + 0.0016 + 0.30])
+
+    def test_nobody_fails_more_than_always(self) -> None:
+        scenario: dict[str, Any] = {"poison": (Poison({"500": 1.0}), Poison({"500": 1.0}))}
+        stable, mine = failing(2.5, **scenario)
+        assert stable == mine
+        assert stable <= 1.0 + 0.0016
+
+    def test_latency_and_gauges_are_as_they_were(self) -> None:
+        clean, poisoned = (
+            behaviour(STABLE, 2.5, poison=poison) for poison in ((), (Poison({"500": 0.4}),))
+        )
+        assert (clean.latency, clean.gauges) == (poisoned.latency, poisoned.gauges)
 
 
 def test_revisions_that_are_like_each_other_still_have_an_end() -> None:
