@@ -94,9 +94,7 @@ class State:
             touched=frozenset(kept),
             failed=None,
             failed_at=None,
-            rising=0.0,
-            rose_at=None,
-            suffered=(0, 0),
+            rise=None,
             failing_since=None,
         )
 

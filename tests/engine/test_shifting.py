@@ -25,7 +25,17 @@ from controller.gates.evidence import Query, Readings, Requests, Value
 from controller.gates.history import History
 from controller.gates.state import State
 from controller.gates.tally import Side, Tally
-from controller.plan.model import Gate, Limits, Needs, OnFail, Plan, RequestCount, Stage
+from controller.plan.model import (
+    BothFailing,
+    Gate,
+    Limits,
+    Needs,
+    OnFail,
+    Plan,
+    RequestCount,
+    Stage,
+    When,
+)
 from tests.engine.builders import (
     ERRORS,
     MINUTE,
@@ -309,13 +319,22 @@ def test_what_stable_was_like_is_known_to_every_stage() -> None:
 
 def test_at_100_a_candidate_worse_than_stables_last_day_is_rolled_back() -> None:
     known = {"errors": History(1.0, 900.0, None, 0.002)}
-    world = World(PLAN, lambda _m, _s: (0.05, 0.0), stage=2)
+    alone = replace(PLAN, when=When(both_failing=BothFailing.HOLD))
+    world = World(alone, lambda _m, _s: (0.05, 0.0), stage=2)
     world.record = replace(world.record, history=known)
     world.run(40)
     assert world.moves == [("roll_back", 0)]
     assert "worse than stable in its last 24 h" in next(
         d.reason for _, d in world.told if d.action is Action.ROLL_BACK
     )
+
+
+def test_at_100_it_is_tried_beside_live_stable_before_it_is_blamed() -> None:
+    known = {"errors": History(1.0, 900.0, None, 0.002)}
+    world = World(PLAN, lambda _m, _s: (0.05, 0.0), stage=2)
+    world.record = replace(world.record, history=known)
+    world.run(60)
+    assert world.moves == [("step_back", 50), ("roll_back", 0)]
 
 
 def test_the_wealth_of_one_stage_counts_in_the_next() -> None:

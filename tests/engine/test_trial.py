@@ -109,7 +109,7 @@ class TestWhenItIsMade:
         assert world.moves == [("ask", 100)]
         assert world.record.ask is not None
         assert world.record.ask.kind is AskKind.BOTH_FAILING
-        assert "not over what stable had in its last 24 h" in world.record.ask.reason
+        assert "not proved to be worse than stable in its last 24 h" in world.record.ask.reason
 
 
 class TestWhatComesOfIt:

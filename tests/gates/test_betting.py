@@ -10,12 +10,15 @@ import pytest
 
 from controller.gates.betting import (
     Bet,
+    Compared,
     Question,
     Terms,
     bets_of,
     block_bets,
     bounds_of_gate,
+    compared_bets,
     compared_edge,
+    comparison,
     needed,
     requests_in,
     shares_of_level,
@@ -43,20 +46,21 @@ from tests.gates.builders import (
     WITH_EMERGENCY,
     codes,
     failed_after,
+    grown,
 )
 
 CLOUD_RUN = Exponential(10.0, 1.1, 100)
 
 
 def asked(
-    gate: Gate,
-    candidate: Value | None,
-    stable: Value | None,
-    terms: Terms = TERMS,
-    *,
-    relief: bool = False,
+    gate: Gate, candidate: Value | None, stable: Value | None, terms: Terms = TERMS
 ) -> dict[Question, Bet]:
-    return {bet.question: bet for bet in bets_of(gate, terms, candidate, stable, relief=relief)}
+    """Return the bets of one minute, those of the comparison with stable among them."""
+    bets = [*bets_of(gate, terms, candidate, stable)]
+    seen = comparison(gate, terms, candidate, stable)
+    if seen is not None and seen.is_whole:
+        bets += compared_bets(gate, terms, seen)
+    return {bet.question: bet for bet in bets}
 
 
 class TestQuestions:
@@ -71,11 +75,24 @@ class TestQuestions:
         assert set(asked(ARRIVAL, *both)) == {limit}
         assert set(asked(REQUESTS, *both)) == set()
 
-    def test_proof_and_relief_are_asked_only_where_they_are_wanted(self) -> None:
+    def test_a_proof_is_asked_only_where_it_is_wanted(self) -> None:
         both = (codes(100, 2), codes(900, 9))
         assert Question.PROOF in asked(ERRORS, *both, replace(TERMS, proves=True))
-        assert Question.RELIEF in asked(ERRORS, *both, relief=True)
-        assert not {Question.PROOF, Question.RELIEF} & set(asked(ERRORS, *both))
+        assert Question.PROOF not in asked(ERRORS, *both)
+
+    def test_minutes_are_taken_together_until_both_sides_had_a_request(self) -> None:
+        quiet = [(codes(1, 1), None), (None, codes(7, 0)), (codes(1, 1), codes(2, 0))]
+        apart = grown(ERRORS, quiet)
+        together = grown(ERRORS, [(codes(1, 1), codes(7, 0)), (codes(1, 1), codes(2, 0))])
+        assert apart.wealth[Question.STABLE] == together.wealth[Question.STABLE]
+        assert grown(ERRORS, quiet[:1]).pending == Compared(1, 1, 0, 0)
+
+    def test_a_dead_candidate_shows_beside_stable_at_a_request_in_ten_minutes(self) -> None:
+        mine = [(codes(1, 1), None), *[(None, None)] * 4]
+        theirs = [(None, codes(1, 0)), *[(None, None)] * 4]
+        found = failed_after(ERRORS, [*mine, *theirs] * 60)
+        assert found is not None
+        assert found < 200
 
     def test_a_minute_without_the_candidate_asks_nothing(self) -> None:
         for gate in (ERRORS, SUCCESS, P95, BUDGET):

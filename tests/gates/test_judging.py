@@ -61,26 +61,27 @@ class TestSample:
                 assert verdict.reason
 
     def test_below_its_sample_a_gate_is_undecided_however_good(self) -> None:
-        assert why(judged(ERRORS, shares((29, 0), (500, 0)))) is Why.SAMPLE
-        verdict = judged(ERRORS, shares((30, 0), (500, 0)))
+        assert why(judged(ERRORS, shares((14, 0), (500, 0)))) is Why.SAMPLE
+        verdict = judged(ERRORS, shares((15, 0), (500, 0)))
         assert isinstance(verdict, Pass)
-        assert verdict.reason == "0% of 300 requests, at most 1% wanted"
+        assert verdict.reason == "0% of 150 requests (may be 2.64%), at most 1% wanted"
+        assert judged(ERRORS, shares((30, 0), (500, 0))).reason.startswith("0% of 300 requests,")
 
     def test_what_is_missing_is_said(self) -> None:
-        assert judged(ERRORS, shares((29, 0), (1, 0))).reason == "290 of 300 requests needed"
+        assert judged(ERRORS, shares((14, 0), (1, 0))).reason == "140 of 150 requests needed"
         assert judged(SCORE, [(Number(0.8), None)] * 3).reason == "3 of 10 minutes needed"
         assert judged(REQUESTS, shares((9, 0), (0, 0))).reason == "90 of 100 requests needed"
 
     @pytest.mark.parametrize(
         ("gate", "limit", "needed"),
         [
-            (ERRORS, 0.02, 150),
-            (ERRORS, 0.05, 60),
-            (ERRORS, 0.001, 300),
-            (ERRORS, 0.0, 300),
-            (SUCCESS, 0.95, 60),
-            (SUCCESS, 1.0, 300),
-            (P95, 250, 60),
+            (ERRORS, 0.02, 75),
+            (ERRORS, 0.05, 30),
+            (ERRORS, 0.001, 150),
+            (ERRORS, 0.0, 150),
+            (SUCCESS, 0.95, 30),
+            (SUCCESS, 1.0, 150),
+            (P95, 250, 30),
             (MEAN, 300, 30),
             (FASTER, None, 30),
             (SCORE, 0.75, 10),
@@ -258,7 +259,7 @@ class TestAt100:
         usual = replace(AT_100, history=History(1.0, 1000.0, None, 0.05))
         verdict = judged(ERRORS, [(codes(1000, 40), None)] * 30, usual)
         assert why(verdict) is Why.BOTH_FAILING
-        assert "not over what stable had in its last 24 h" in verdict.reason
+        assert "not proved to be worse than stable in its last 24 h" in verdict.reason
 
     def test_where_nothing_is_known_of_stable_the_limit_decides_alone(self) -> None:
         verdict = judged(ERRORS, [(codes(1000, 40), None)] * 10, AT_100)
@@ -276,7 +277,7 @@ class TestSuccessRate:
         assert isinstance(verdict, Pass)
         assert verdict.figures.estimate == 0.99
         assert verdict.figures.bad == 1
-        assert verdict.reason == "99% of 100 requests, at least 95% wanted"
+        assert verdict.reason == "99% of 100 requests (may be 93.2%), at least 95% wanted"
 
     def test_an_exact_code_belongs_to_its_class(self) -> None:
         counted = CodeCounts({"200": 95, "429": 5})
@@ -433,7 +434,7 @@ class TestGatesNobodyWrote:
     def test_requests_that_arrive_pass(self) -> None:
         verdict = judged(ARRIVAL, [(codes(9, 0), codes(91, 0))] * 10)
         assert isinstance(verdict, Pass)
-        assert verdict.reason == "9% of the requests arrive, 10% asked"
+        assert verdict.reason == "90 of 1,000 requests (9%) arrive, 10% asked"
         assert why(judged(ARRIVAL, [(None, None)])) is Why.NO_DATA
 
     def test_the_budget_needs_the_excess_and_the_proof(self) -> None:

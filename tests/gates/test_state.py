@@ -143,7 +143,7 @@ class TestForgiven:
         both_then_alone = grown(ERRORS, [*[BOTH] * 30, *[DEAD] * 30])
         assert both_then_alone.failed is not None
         forgiven = both_then_alone.forgiven()
-        assert (forgiven.failing_since, forgiven.rose_at) == (None, None)
+        assert (forgiven.failing_since, forgiven.rise) == (None, None)
         verdict = judge(ERRORS, TERMS, grown(ERRORS, [GOOD] * 10, state=forgiven.in_new_stage()))
         assert isinstance(verdict, Pass)
 
@@ -160,21 +160,39 @@ class TestBothFailing:
 
     def test_what_both_have_suffered_since_is_counted(self) -> None:
         state = grown(ERRORS, [*[GOOD] * 30, *[BOTH] * 30])
-        assert state.suffered == (30 * 80, 30 * 1000)
+        assert state.rise is not None
+        assert state.rise.share == pytest.approx(0.08)
+        assert state.rise.seen.of_mine + state.rise.seen.of_theirs == 30 * 1000
 
     def test_a_rise_that_comes_to_nothing_is_forgotten(self) -> None:
         risen = grown(ERRORS, [GOOD, BOTH])
-        assert risen.rose_at == START + MINUTE * 2
-        calm = grown(ERRORS, [GOOD] * 60, state=risen)
-        assert (calm.rising, calm.rose_at, calm.suffered) == (0.0, None, (0, 0))
+        assert risen.rise is not None
+        assert risen.rise.since == START + MINUTE * 2
+        assert grown(ERRORS, [GOOD] * 60, state=risen).rise is None
 
-    def test_it_is_over_once_the_candidate_is_proved_to_be_well_again(self) -> None:
+    def test_stable_must_fail_as_well_else_it_is_only_not_yet_proved(self) -> None:
+        few = [(codes(1, 1), codes(30, 0))] * 4
+        state = grown(ERRORS, few)
+        assert state.failed is None
+        assert state.failing_since is None
+
+    def test_an_incident_that_was_not_proved_is_no_sample_either(self) -> None:
+        short = (codes(12, 2), codes(228, 38))
+        state = grown(ERRORS, [*[(codes(12, 0), codes(228, 0))] * 30, *[short] * 3])
+        assert state.failing_since is None
+        after = grown(ERRORS, [(codes(12, 0), codes(228, 0))] * 20, state=state)
+        assert after.tally.candidate.hits == 0
+        alone = grown(ERRORS, [(codes(12, 2), codes(228, 0))] * 3)
+        kept = grown(ERRORS, [(codes(12, 0), codes(228, 0))] * 20, state=alone)
+        assert kept.tally.candidate.hits == 6
+
+    def test_it_is_over_once_both_are_well_again(self) -> None:
         failing = grown(ERRORS, [BOTH] * 30)
         assert failing.failing_since is not None
         well = grown(ERRORS, [GOOD] * 30, state=failing)
-        assert (well.failing_since, well.rose_at, well.suffered) == (None, None, (0, 0))
+        assert (well.failing_since, well.rise) == (None, None)
         assert well.log_evidence(Question.LIMIT) < 1  # asked anew
-        assert well.tally.candidate.total == 6000  # the stage's sample is what it was
+        assert well.tally.candidate.hits < 100  # the incident is no sample of the candidate
         still = grown(ERRORS, [BOTH] * 300, state=failing)
         assert still.failing_since == failing.failing_since
 
