@@ -248,12 +248,14 @@ def _over(gate: Gate, state: State) -> State:
 def relieved(state: State) -> State:
     """Return the state after an incident: what accused both revisions accuses nobody now.
 
-    Its minutes are no sample of the candidate either. The question is asked anew only because it
+    Where both were failing, its minutes are no sample of the candidate either. The question is asked anew only because it
     had been decided, which a good candidate's alone is with at most the gate's level: both
     together stay within it.
     """
     wealth = {q: w for q, w in state.wealth.items() if q not in _ASKED_ANEW}
-    kept = state.rise.before if state.rise is not None else Tally()
+    kept = state.tally
+    if state.failing_since is not None:
+        kept = state.rise.before if state.rise is not None else Tally()
     return replace(state, tally=kept, wealth=wealth, rise=None, failing_since=None)
 
 
