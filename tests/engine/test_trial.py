@@ -160,6 +160,16 @@ class TestWhatComesOfIt:
         assert world.record.weight == LONG.stages[stage].weight
         assert world.record.trial is None
 
+    @pytest.mark.parametrize(("since", "until"), [(2, 12), (5, 65), (12, 30), (40, 60)])
+    def test_a_good_candidate_gets_through_an_incident_with_nobodys_help(
+        self, since: int, until: int
+    ) -> None:
+        half = timedelta(minutes=30)
+        plan = replace(PLAN, stages=(Stage(10, half), Stage(50, half), Stage(100, half)))
+        world = World(plan, incident(since, until), requests=1200).run(400)
+        assert world.moves[-1] == ("promote", 100)
+        assert "ask" not in [move for move, _ in world.moves]
+
     def test_a_candidate_that_fails_alone_is_rolled_back_in_the_middle_of_a_test(self) -> None:
         def worse(minute: float, share: float) -> tuple[float, float]:
             both = incident(2, 200)(minute, share)
