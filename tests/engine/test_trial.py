@@ -14,37 +14,9 @@ from controller.engine.record import AskKind, Phase
 from controller.gates.history import History
 from controller.plan.model import BothFailing, OnFail, Plan, Stage, Then, WhenMonitoringOut
 from tests.engine.builders import ERRORS, NEW, OLD, PLAN, at, look, rolls_back, service_of
-from tests.engine.world import Truth, World, with_
+from tests.engine.world import LONG, Truth, World, incident, poison, with_
 
 HOUR = 60
-LONG = replace(
-    PLAN,
-    stages=(
-        Stage(10, timedelta(hours=6)),
-        Stage(50, timedelta(hours=6)),
-        Stage(100, timedelta(hours=6)),
-    ),
-)
-
-
-def poison(since: float = 0.0, part: float = 0.5) -> Truth:
-    """The candidate breaks what both share: in proportion to its share of the traffic."""
-
-    def truth(minute: float, share: float) -> tuple[float, float]:
-        rate = 0.001 + (part * share if minute > since else 0.0)
-        return rate, rate
-
-    return truth
-
-
-def incident(since: float, until: float, rate: float = 0.05) -> Truth:
-    """Both revisions fail, whoever has the traffic."""
-
-    def truth(minute: float, _share: float) -> tuple[float, float]:
-        now = rate if since < minute <= until else 0.001
-        return now, now
-
-    return truth
 
 
 def in_trial(stage: int = 1, plan: Plan = LONG, **world: object) -> World:

@@ -26,8 +26,8 @@ from controller.engine.record import Phase, Record, stamp
 from controller.engine.split import shares
 from controller.engine.watching import windows
 from controller.gates.evidence import Explicit, Histogram, Latencies, Query, Readings, Value
-from controller.plan.model import Plan
-from tests.engine.builders import MINUTE, NEW, OLD, at, codes, running, service_of
+from controller.plan.model import Plan, Stage
+from tests.engine.builders import MINUTE, NEW, OLD, PLAN, at, codes, running, service_of
 
 RECONCILE = timedelta(seconds=20)
 MOVES = (Action.SHIFT, Action.STEP_BACK, Action.ROLL_BACK, Action.PROMOTE, Action.ASK)
@@ -36,8 +36,38 @@ MOVES = (Action.SHIFT, Action.STEP_BACK, Action.ROLL_BACK, Action.PROMOTE, Actio
 Truth = Callable[[float, float], tuple[float, float]]
 
 
+LONG = replace(
+    PLAN,
+    stages=(
+        Stage(10, timedelta(hours=6)),
+        Stage(50, timedelta(hours=6)),
+        Stage(100, timedelta(hours=6)),
+    ),
+)
+
+
 def healthy(_minutes: float, _share: float) -> tuple[float, float]:
     return 0.001, 0.001
+
+
+def poison(since: float = 0.0, part: float = 0.5) -> Truth:
+    """The candidate breaks what both share: in proportion to its share of the traffic."""
+
+    def truth(minute: float, share: float) -> tuple[float, float]:
+        rate = 0.001 + (part * share if minute > since else 0.0)
+        return rate, rate
+
+    return truth
+
+
+def incident(since: float, until: float, rate: float = 0.05) -> Truth:
+    """Both revisions fail, whoever has the traffic."""
+
+    def truth(minute: float, _share: float) -> tuple[float, float]:
+        now = rate if since < minute <= until else 0.001
+        return now, now
+
+    return truth
 
 
 @dataclass
@@ -50,6 +80,7 @@ class World:
     silent: tuple[float, float] = (0.0, 0.0)  # minutes in which Monitoring does not answer
     killed: bool = False
     stage: int = 0
+    reconcile: timedelta = RECONCILE  # how long a shift takes
     now: datetime = field(init=False)
     record: Record = field(init=False)
     text: str = field(init=False)
@@ -95,7 +126,7 @@ class World:
         self.record = stamp(decision.record, 7, self.now)
         self.text = encode(self.record)
         if self.record.weight != self.weights[-1][1]:
-            self.weights.append((self.now + RECONCILE, self.record.weight))
+            self.weights.append((self.now + self.reconcile, self.record.weight))
 
     # What is seen ---------------------------------------------------------------------------
 
