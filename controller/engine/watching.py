@@ -48,6 +48,7 @@ from controller.plan.model import (
 SETTLE = timedelta(seconds=60)  # front ends follow the API by up to a minute (DESIGN.md §5)
 FIRST_HOURS = timedelta(hours=2)
 INTERVAL_MIN, INTERVAL_MAX = MINUTE, 5 * MINUTE
+_COUNTING = (ResponseRate, RequestCount, Arrival, FailedRequests)
 RELAPSE = timedelta(minutes=10)
 RESERVE = 120  # bets are placed evenly over at least so many minutes
 HEARTBEAT_MIN = timedelta(minutes=30)
@@ -412,8 +413,7 @@ def served_in_stage(plan: Plan, record: Record) -> int:
     counted = [
         record.gates[gate.name].state.tally.candidate.total
         for gate in (*plan.gates, *plan.own_gates)
-        if isinstance(gate.metric, ResponseRate | RequestCount | Arrival | FailedRequests)
-        and gate.name in record.gates
+        if isinstance(gate.metric, _COUNTING) and gate.name in record.gates
     ]
     return max(counted, default=0)
 
@@ -450,23 +450,23 @@ def _remembered(record: Record) -> Record:
 
 
 def _minutes(record: Record, readings: Readings, window: Window) -> tuple[Minute, ...]:
-    cleaned = {
-        revision: {at: _without_own(record, revision, at, value) for at, value in series.items()}
-        for revision, series in readings.items()
-    }
-    real = {
-        revision: {at: value for at, value in series.items() if value is not None}
-        for revision, series in cleaned.items()
-    }
+    own: dict[tuple[str, datetime], list[OwnCount]] = {}
+    for one in record.own:
+        own.setdefault((one.revision, one.end), []).append(one)
+    real: dict[str, dict[datetime, Value]] = {}
+    for revision, series in readings.items():
+        users = real[revision] = {}
+        for at, value in series.items():
+            mine = own.get((revision, at))
+            left = value if mine is None else _without_own(mine, value)
+            if left is not None:
+                users[at] = left
     start = max(window.start, record.unknown_until or window.start)
     return minutes_of(real, record.candidate, record.before, start, window.end)
 
 
-def _without_own(record: Record, revision: str, at: datetime, value: Value) -> Value | None:
+def _without_own(mine: list[OwnCount], value: Value) -> Value | None:
     """Take our own requests out of a minute; None: nothing else was in it."""
-    mine = [o for o in record.own if o.end == at and o.revision == revision]
-    if not mine:
-        return value
     guessed = sum(o.count for o in mine if not o.latency_ms)
     if isinstance(value, CodeCounts | Histogram) and value.total <= guessed:
         return None  # all of it may be ours: what is left of it would be its errors only

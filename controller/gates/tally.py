@@ -34,6 +34,7 @@ from controller.plan.model import (
     ResponseRate,
 )
 
+_COUNTING = (RequestCount, Arrival, FailedRequests)
 BUCKETS_MAX = 1000  # Cloud Monitoring itself allows 200
 
 
@@ -69,20 +70,23 @@ def absorb(gate: Gate, tally: Tally, minute: Minute) -> Tally:
 
 
 def _with(gate: Gate, side: Side, value: Value | None) -> Side:
-    if value is None:
-        return side
-    match gate.metric, value:
-        case ResponseRate(codes), CodeCounts() as counted:
-            hits, total = hits_in(counted.codes, codes)
-            return Side(side.minutes + 1, side.total + total, side.hits + hits)
-        case ((RequestCount() | Arrival() | FailedRequests()), CodeCounts() as counted):
-            return Side(side.minutes + 1, side.total + counted.total)
-        case ((Latency() | CustomMetric()), Histogram() as histogram):
-            return _with_histogram(gate.metric, side, histogram)
-        case CustomMetric(), Number(number):
-            return Side(side.minutes + 1, side.total + 1, 0, side.weighted + number)
-        case _:  # a value of another kind than the metric's is no evidence
-            return side
+    metric = gate.metric
+    match value:
+        case CodeCounts(codes):
+            if isinstance(metric, ResponseRate):
+                hits, total = hits_in(codes, metric.codes)
+                return Side(side.minutes + 1, side.total + total, side.hits + hits)
+            if isinstance(metric, _COUNTING):
+                return Side(side.minutes + 1, side.total + value.total)
+        case Histogram():
+            if isinstance(metric, Latency | CustomMetric):
+                return _with_histogram(metric, side, value)
+        case Number(number):
+            if isinstance(metric, CustomMetric):
+                return Side(side.minutes + 1, side.total + 1, 0, side.weighted + number)
+        case None:
+            pass
+    return side  # nothing, or a value of another kind than the metric's, is no evidence
 
 
 def _with_histogram(metric: Latency | CustomMetric, side: Side, value: Histogram) -> Side:

@@ -64,7 +64,7 @@ def aggregate(
     """Return the series aligned and reduced, and the metric as which they now count.
 
     end: of the asked interval, in µs; periods are counted back from it. Series left without points
-    are dropped. Raises RpcError INVALID_ARGUMENT for what does not fit the metric.
+    are dropped. Raises RpcError INVALID_ARGUMENT for what does not fit the metric, data or not.
     """
     if how.aligner == "ALIGN_NONE":
         return metric, [one for one in series if one.points]
@@ -72,14 +72,6 @@ def aggregate(
     if how.reducer != "REDUCE_NONE":
         metric, aligned = _reduce(metric, aligned, how)
     return metric, [one for one in aligned if one.points]
-
-
-def check(metric: Descriptor, how: Aggregation) -> None:
-    """Raise RpcError INVALID_ARGUMENT where the aggregation does not fit the metric.
-
-    For callers that have no series to aggregate: an answer without data must refuse the same.
-    """
-    aggregate(metric, (), how, 0)
 
 
 def refused(field: str, value: str, why: str) -> RpcError:
@@ -251,21 +243,26 @@ def _reduced(
     members: Sequence[Series], key: tuple[str, ...], names: tuple[str, ...], rule: Rule
 ) -> Series:
     """Combine the series of one group, period by period; only the grouped labels remain."""
-    periods: dict[int, list[Value]] = {}
-    starts: dict[int, int] = {}
-    for member in members:
-        for point in member.points:
-            periods.setdefault(point.end, []).append(point.value)
-            starts[point.end] = point.start
-    points = tuple(Point(starts[end], end, rule.combine(periods[end])) for end in sorted(periods))
     labels = {name: value for name, value in zip(names, key[1:], strict=True) if value}
     project = members[0].resource_labels.get("project_id", "")
     return Series(
         _short(labels, "metric.labels."),
         key[0],
         {"project_id": project, **_short(labels, "resource.labels.")},
-        points,
+        _reduced_points(members, rule),
     )
+
+
+def _reduced_points(members: Sequence[Series], rule: Rule) -> tuple[Point, ...]:
+    if len(members) == 1 and rule.combine is _total:  # a sum of one: aligned points are unique
+        return members[0].points
+    periods: dict[int, list[Value]] = {}
+    starts: dict[int, int] = {}
+    for member in members:
+        for point in member.points:
+            periods.setdefault(point.end, []).append(point.value)
+            starts[point.end] = point.start
+    return tuple(Point(starts[end], end, rule.combine(periods[end])) for end in sorted(periods))
 
 
 def _short(labels: Mapping[str, str], prefix: str) -> dict[str, str]:

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 import grpc
@@ -164,7 +165,8 @@ class World:
             where = f"tags/{service}/{tag}" if tag else f"services/{service}"
             return f"{self._base_url}/{where}"
         prefix = f"{tag}---" if tag else ""
-        return f"https://{prefix}{service}-{self._host_tail(region or self.setting.regions[0])}"
+        tail = _host_tail(self.setting.project, region or self.setting.regions[0])
+        return f"https://{prefix}{service}-{tail}"
 
     def place_of(self, url: str) -> Place | None:
         """Return what a URL means, None where it is none of a service of this world."""
@@ -173,7 +175,7 @@ class World:
             return self._served_place(parts.path)
         host = parts.hostname or ""
         for region, name in self.services:
-            tail = f"{name}-{self._host_tail(region)}"
+            tail = f"{name}-{_host_tail(self.setting.project, region)}"
             deterministic = f"{name}-{self.project_number}.{region}.run.app"
             for own in (tail, deterministic):
                 if host == own or host.endswith(f"---{own}"):
@@ -198,13 +200,6 @@ class World:
     def _place(self, region: str, name: str, tag: str, path: str) -> Place:
         revision = self.services[region, name].revision_of_tag(tag) if tag else None
         return Place(name, tag, revision, path or "/")
-
-    def _host_tail(self, region: str) -> str:
-        digest = hashlib.sha256(f"{self.setting.project}/{region}".encode()).hexdigest()
-        letters = "".join(chr(ord("a") + int(digit, 16)) for digit in digest[:10])
-        parts = region.split("-")
-        code = "".join(part[0] for part in parts[:2]) if len(parts) > 1 else region[:2]
-        return f"{letters}-{code}.a.run.app"
 
     # Services, for the APIs.
 
@@ -268,3 +263,12 @@ class World:
         """Return a new UUID, the same in every run of the scenario."""
         self._serials += 1
         return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{self.seed}/{self._serials}"))
+
+
+@lru_cache(maxsize=64)
+def _host_tail(project: str, region: str) -> str:
+    digest = hashlib.sha256(f"{project}/{region}".encode()).hexdigest()
+    letters = "".join(chr(ord("a") + int(digit, 16)) for digit in digest[:10])
+    parts = region.split("-")
+    code = "".join(part[0] for part in parts[:2]) if len(parts) > 1 else region[:2]
+    return f"{letters}-{code}.a.run.app"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from controller.sandbox.aggregation import Aggregation, aggregate, check
+from controller.sandbox.aggregation import Aggregation, aggregate
 from controller.sandbox.errors import RpcError
 from controller.sandbox.histogram import EMPTY, merge, with_value
 from controller.sandbox.series import MINUTE, Descriptor, Point, Series, Value
@@ -167,7 +167,7 @@ def test_an_aligner_that_does_not_fit_is_refused_even_where_there_is_no_data(
     metric: Descriptor, aligner: str, kind_and_type: str
 ) -> None:
     with pytest.raises(RpcError) as refusal:
-        check(metric, Aggregation(aligner, period_us=MINUTE))
+        aggregate(metric, (), Aggregation(aligner, period_us=MINUTE), 0)
     assert refusal.value.text == (
         f'Field aggregation.perSeriesAligner had an invalid value of "{aligner}": '
         f"The aligner cannot be applied to metrics with {kind_and_type}."
@@ -176,4 +176,4 @@ def test_an_aligner_that_does_not_fit_is_refused_even_where_there_is_no_data(
 
 def test_a_reducer_that_does_not_fit_is_refused() -> None:
     with pytest.raises(RpcError, match="reducer cannot be applied"):
-        check(LATENCY, Aggregation("ALIGN_DELTA", "REDUCE_MAX", MINUTE))
+        aggregate(LATENCY, (), Aggregation("ALIGN_DELTA", "REDUCE_MAX", MINUTE), 0)
