@@ -22,7 +22,8 @@ SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Roll out", ("apply", "status", "history")),
     ("Decide", ("approve", "reject", "pause", "resume", "advance", "promote")),
     ("Go back", ("rollback", "cancel")),
-    ("Write plans", ("validate", "preview", "schema")),
+    ("Write plans", ("validate", "schema")),
+    ("Before a rollout", ("preview", "rehearse", "replay")),
     ("Try it without a cloud", ("demo", "sandbox")),
 )
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -43,6 +44,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Tell what a plan can decide, before it runs: what it catches, and when.",
     ),
     "schema": ("schema", "Print the JSON Schema of a plan, for editors."),
+    "rehearse": ("rehearse", "Run a plan many times in the sandbox: how it ends, and how soon."),
+    "replay": ("replay", "Tell what the plan's gates would have said of past minutes."),
     "demo": ("demo", "Show a promotion and a rollback in the sandbox, in seconds."),
     "sandbox": ("sandbox", "Serve a small world that answers Google's APIs, on one local port."),
 }

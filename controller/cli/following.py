@@ -126,7 +126,8 @@ def _begin(run: Run, reconciler: Reconciler, wish: Wish) -> Ending | None:
         case Attach(record, plan, _):
             stages = tuple((stage.weight, stage.hold) for stage in plan.stages)
             names = (record.rollout, plan.service, record.candidate, record.stable)
-            run.view.show(Started(run.now(), *names, stages, attached=True))
+            history = record.history
+            run.view.show(Started(run.now(), *names, stages, attached=True, history=history))
             return None
         case Tick():
             run.saw(begun)

@@ -7,12 +7,16 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from controller.gates.evidence import Minute
+from controller.gates.history import History
 from controller.gates.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A rollout began, or a process attached to one. split: revision → percent now."""
+    """A rollout began, or a process attached to one.
+
+    history: what each gate is told of stable's last day.
+    """
 
     at: datetime
     rollout: str
@@ -22,6 +26,7 @@ class Started:
     stages: tuple[tuple[int, timedelta], ...]
     attached: bool
     changed: tuple[str, ...] = ()  # candidate against stable, a line each
+    history: Mapping[str, History] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

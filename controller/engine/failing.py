@@ -11,7 +11,7 @@ from controller.engine.observation import CheckOutcome, NotSeen, Observation, Se
 from controller.engine.record import Record
 from controller.engine.watching import judged_stage
 from controller.gates.verdict import Fail, Undecided, Verdict, Why
-from controller.plan.model import BothFailing, Check, OnFail, Plan
+from controller.plan.model import BothFailing, Check, Gate, OnFail, Plan
 
 Failed = tuple[OnFail, str]
 BACKWARD = (OnFail.ROLL_BACK, OnFail.STEP_BACK)
@@ -19,20 +19,27 @@ BACKWARD = (OnFail.ROLL_BACK, OnFail.STEP_BACK)
 
 def failed_gates(plan: Plan, record: Record, verdicts: Mapping[str, Verdict]) -> list[Failed]:
     """Return what each failed gate of the stage leads to, with its sentence."""
-    found: list[Failed] = []
     stage = judged_stage(record)
-    for gate in plan.gates_at(stage) if stage >= 0 else ():
-        match verdicts.get(gate.name):
-            case Fail(reason, _, emergency):
-                on_fail = OnFail.ROLL_BACK if emergency else gate.on_fail
-                found.append((on_fail, f"{gate.name} {reason}"))
-            case Undecided(reason, _, Why.BOTH_FAILING) if (
-                plan.when.both_failing is BothFailing.ROLL_BACK
-            ):
-                found.append((OnFail.ROLL_BACK, f"{gate.name} {reason}"))
-            case _:
-                pass
-    return found
+    judged = [
+        leads_to(plan, gate, verdicts[gate.name])
+        for gate in (plan.gates_at(stage) if stage >= 0 else ())
+        if gate.name in verdicts
+    ]
+    return [failed for failed in judged if failed is not None]
+
+
+def leads_to(plan: Plan, gate: Gate, verdict: Verdict) -> Failed | None:
+    """Return what a gate's verdict leads to, with its sentence; None where it has not failed."""
+    match verdict:
+        case Fail(reason, _, emergency):
+            on_fail = OnFail.ROLL_BACK if emergency else gate.on_fail
+            return on_fail, f"{gate.name} {reason}"
+        case Undecided(reason, _, Why.BOTH_FAILING) if (
+            plan.when.both_failing is BothFailing.ROLL_BACK
+        ):
+            return OnFail.ROLL_BACK, f"{gate.name} {reason}"
+        case _:
+            return None
 
 
 def failed_checks(checks: Iterable[Check], observation: Observation) -> list[Failed]:

@@ -5,7 +5,7 @@ Pure. What is refused here would never advance; what is warned of would surprise
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -54,7 +54,12 @@ class Look:
 
 
 def looks_back(plan: Plan, now: datetime) -> dict[Query, Look]:
-    """Return what to read of stable's last 24 hours, by query.
+    """Return what to read of stable's last 24 hours, by query."""
+    return looks_until(plan, lambda query: floor_minute(now - delay_of(plan, query)))
+
+
+def looks_until(plan: Plan, end_of: Callable[[Query], datetime]) -> dict[Query, Look]:
+    """Return what is wanted of stable's 24 hours before `end_of` a query, a whole minute.
 
     By the quarter hour (the batches in which noise is measured); by the minute for a mean, whose
     test needs to know how alike neighbouring minutes are.
@@ -62,7 +67,7 @@ def looks_back(plan: Plan, now: datetime) -> dict[Query, Look]:
     asked: dict[Query, Look] = {}
     for gate in (*plan.gates, *plan.own_gates):
         query = query_of(gate, exact_codes=exact_codes(plan))
-        end = floor_minute(now - delay_of(plan, query))
+        end = end_of(query)
         period = MINUTE if _is_tested_mean(gate) else QUARTER
         known = asked.get(query)
         asked[query] = Look(Window(end - DAY, end), min(period, known.period) if known else period)
@@ -88,7 +93,7 @@ def preflight(
         warnings.append("traffic goes to LATEST; it is pinned to the revision that means now")
     stable = [name for name in service.asked if name != candidate]
     looks = looks_back(plan, now)
-    known = _histories(plan, stable, history, looks)
+    known = histories(plan, stable, history, looks)
     for gate in plan.gates:
         query = query_of(gate, exact_codes=exact_codes(plan))
         seen = history.get(query, NotSeen("not asked"))
@@ -108,9 +113,9 @@ def preflight(
     return Preflight(_grouped(refusals), _grouped(warnings), known)
 
 
-def _histories(
+def histories(
     plan: Plan,
-    stable: list[str],
+    stable: Sequence[str],
     history: Mapping[Query, Seen[Readings] | NotSeen],
     looks: Mapping[Query, Look],
 ) -> dict[str, History]:

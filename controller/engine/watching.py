@@ -6,7 +6,7 @@ Pure arithmetic on record and plan; what follows from it is in `decide`.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -308,11 +308,30 @@ def _absorbed(
 ) -> State:
     """Absorb the minutes after the watermark: those before the split settled by their own stage."""
     state = known.state
+    for _, state in absorbing(plan, record, gate, terms, known, minutes):  # noqa: B007 the last
+        pass
+    return state
+
+
+def absorbing(
+    plan: Plan,
+    record: Record,
+    gate: Gate,
+    terms: Terms,
+    known: Accumulated,
+    minutes: tuple[Minute, ...],
+) -> Iterator[tuple[datetime, State]]:
+    """Yield the end of each minute after the watermark that is evidence, and the state with it.
+
+    Minutes before the split settled are judged by their own stage.
+    """
+    state = known.state
     new = [minute for minute in minutes if minute.end > known.watermark]
     if record.in_force is None:
         for minute in new:
             state = absorb(gate, terms, state, minute, in_stage=True)
-        return state
+            yield minute.end, state
+        return
     start = warmed_up(plan, record, gate)
     tail = _tail(plan, record, gate) if new and new[0].end <= start else None
     moved = _moved_in_test(plan, record, gate)
@@ -324,10 +343,14 @@ def _absorbed(
                 lower = min(record.weight, record.weight_before)
                 then = replace(terms, weight=lower)
                 state = absorb(gate, then, state, minute, in_stage=True)
+            else:
+                continue
         elif tail is not None and minute.end <= tail[1]:
             then = replace(terms, weight=record.weight_before)
             state = absorb(tail[0], then, state, minute, in_stage=False)
-    return state
+        else:
+            continue
+        yield minute.end, state
 
 
 def _moved_in_test(plan: Plan, record: Record, gate: Gate) -> tuple[datetime, datetime] | None:

@@ -248,9 +248,9 @@ def _over(gate: Gate, state: State) -> State:
 def relieved(state: State) -> State:
     """Return the state after an incident: what accused both revisions accuses nobody now.
 
-    Where both were failing, its minutes are no sample of the candidate either. The question is asked anew only because it
-    had been decided, which a good candidate's alone is with at most the gate's level: both
-    together stay within it.
+    Where both were failing, its minutes are no sample of the candidate either. The question is
+    asked anew only because it had been decided, which a good candidate's alone is with at most the
+    gate's level: both together stay within it.
     """
     wealth = {q: w for q, w in state.wealth.items() if q not in _ASKED_ANEW}
     kept = state.tally

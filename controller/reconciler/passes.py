@@ -19,7 +19,7 @@ from controller.engine.codec import Unreadable, decode, encode, must_fit
 from controller.engine.decide import decide, over, vanished
 from controller.engine.decision import Action, Decision, Refusal, State
 from controller.engine.duty import SCHEDULE, assumed, handed_over, settled
-from controller.engine.events import Decided, Event, Message
+from controller.engine.events import Decided, Event, Message, Started
 from controller.engine.observation import (
     Gone,
     NotSeen,
@@ -342,7 +342,11 @@ class Reconciler:
             )
         told = tuple(Message(now, "warning", text) for text in found.warnings)
         record = replace(begun.record, duty=self.controller, history=found.history)
-        return replace(begun, record=record, events=(*begun.events, *told))
+        events = (
+            replace(event, history=found.history) if isinstance(event, Started) else event
+            for event in begun.events
+        )
+        return replace(begun, record=record, events=(*events, *told))
 
 
 def _is_ours(

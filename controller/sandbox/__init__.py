@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from controller.sandbox.run_v1 import RunV1
     from controller.sandbox.scenario import Scenario
     from controller.sandbox.setting import Setting
+    from controller.sandbox.traffic import Traffic
     from controller.sandbox.world import World
 
 __all__ = ["Sandbox", "build"]
@@ -29,10 +30,12 @@ class Sandbox:
     """A world with its doors.
 
     channel: for gRPC clients in process. http_adapter: to be mounted on a requests session.
-    handlers, run_v1, checks: the same for a served door (`serve.Served`).
+    traffic: what really happens. handlers, run_v1, checks: the same for a served door
+    (`serve.Served`).
     """
 
     world: World
+    traffic: Traffic
     clock: VirtualClock
     channel: InProcessChannel
     http_adapter: SandboxAdapter
@@ -82,6 +85,7 @@ def build(
     run_v1 = RunV1(world, faults)
     return Sandbox(
         world=world,
+        traffic=traffic,
         clock=clock,
         channel=InProcessChannel(handlers),
         http_adapter=SandboxAdapter(run_v1, checks, clock),

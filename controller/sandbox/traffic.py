@@ -87,6 +87,28 @@ class Traffic:
         noise = normal_of(f"{self._world.seed}/{metric_type}/{revision}/{end.timestamp():.0f}")
         return value + noise * NOISE * max(1.0, abs(value))
 
+    def excess(self) -> float:
+        """Return how many users' requests failed (5xx) on the candidate beyond stable's rate.
+
+        Since the world began, in expectation: by the truths, not by what was drawn from them.
+        """
+        setting, load = self._world.setting, self._world.scenario.traffic
+        now, total = self._world.clock.now(), 0.0
+        for span in self._world.spans(setting.service, self._world.began, now):
+            share = span.shares.get(setting.candidate, 0.0)
+            at = max(span.start, self._world.began)
+            while share and at < min(span.end, now):
+                until = min(minute_end(at + timedelta(microseconds=1)), span.end, now)
+                middle = at + (until - at) / 2
+                mine, theirs = (
+                    _failing(self.truths.at(revision, middle))
+                    for revision in (setting.candidate, setting.stable)
+                )
+                rate = load.rate_per_s * load.by_hour[middle.hour] * share
+                total += rate * (until - at).total_seconds() * (mine - theirs)
+                at = until
+        return total
+
     def served(self, start: datetime, end: datetime) -> list[tuple[str, str]]:
         """Return (service, revision) of all that may have served a request in (start, end]."""
         service = self._world.setting.service
@@ -156,6 +178,10 @@ def minute_end(at: datetime) -> datetime:
     at = at.astimezone(UTC)
     floor = at.replace(second=0, microsecond=0)
     return floor if floor == at else floor + MINUTE
+
+
+def _failing(behaviour: Behaviour) -> float:
+    return sum(share for code, share in behaviour.codes if code.startswith("5"))
 
 
 def _drawn(rng: Random, requests: int, behaviour: Behaviour) -> MinuteSample:

@@ -23,6 +23,7 @@ from controller.engine.events import (
     Shifted,
     Started,
 )
+from controller.gates.history import to_json as history_json
 from controller.gates.minutes import to_json
 from controller.gates.verdict import Fail, Undecided, Verdict, word
 
@@ -83,6 +84,7 @@ def plain(event: Event) -> dict[str, Any]:
                 ],
                 "attached": event.attached,
                 "changed": list(event.changed),
+                "history": {name: history_json(one) for name, one in event.history.items()},
             }
         case Observed(_, stage, minutes):
             return _head("observed", event) | {

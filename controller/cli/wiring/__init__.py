@@ -11,7 +11,7 @@ import difflib
 import getpass
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -48,12 +48,19 @@ CLOCK = "ROLLOUT_SANDBOX_CLOCK"
 
 @dataclass(frozen=True, slots=True)
 class Rehearsal:
-    """A world in this process and the people in it."""
+    """A world in this process and the people in it.
+
+    candidate, stable: the world's revisions. excess: the candidate's failed requests so far
+    beyond stable's rate, by the world's truth.
+    """
 
     scenario: str
     people_left: Callable[[], bool]
     tell: Callable[[str], None]
     listen: Callable[[Callable[[str, Mapping[str, str]], None]], None]
+    candidate: str
+    stable: str
+    excess: Callable[[], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,16 +149,24 @@ def connect(name: ServiceName, env: Mapping[str, str]) -> Connection:
 
 
 def rehearse(
-    name: ServiceName, plan: Plan | None, scenario: str, env: Mapping[str, str]
+    name: ServiceName,
+    plan: Plan | None,
+    scenario: str,
+    env: Mapping[str, str],
+    *,
+    seed: int | None = None,
 ) -> Connection:
     """Make a world of a scenario in this process and connect to it.
 
-    Raises Stop (2) where there is no such scenario or it cannot be used.
+    seed: None for the scenario's own. Raises Stop (2) where there is no such scenario or it cannot
+    be used.
     """
     from controller.cli.wiring.setting import setting_of
     from controller.sandbox import build
 
     loaded = scenario_named(scenario)
+    if seed is not None:
+        loaded = replace(loaded, seed=seed)
     sandbox = build(loaded, setting_of(name, plan))
     world = sandbox.world
 
@@ -164,7 +179,15 @@ def rehearse(
         lambda: None,
         lambda: env.get("CLOUDSDK_CORE_ACCOUNT") or "you",
         "rehearsal",
-        Rehearsal(loaded.name, world.people_left, world.tell, listen),
+        Rehearsal(
+            loaded.name,
+            world.people_left,
+            world.tell,
+            listen,
+            world.setting.candidate,
+            world.setting.stable,
+            sandbox.traffic.excess,
+        ),
     )
 
 
