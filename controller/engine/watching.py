@@ -39,6 +39,7 @@ from controller.plan.model import (
     Gate,
     Latency,
     Needs,
+    OnFail,
     Plan,
     RequestCount,
     ResponseRate,
@@ -328,8 +329,9 @@ def absorbing(
     state = known.state
     new = [minute for minute in minutes if minute.end > known.watermark]
     if record.in_force is None:
+        leaving = _stepped_back_from(record, gate)
         for minute in new:
-            state = absorb(gate, terms, state, minute, in_stage=True)
+            state = absorb(leaving, terms, state, minute, in_stage=True)
             yield minute.end, state
         return
     start = warmed_up(plan, record, gate)
@@ -386,7 +388,18 @@ def _tail(plan: Plan, record: Record, gate: Gate) -> tuple[Gate, datetime] | Non
     earlier = next((g for g in plan.gates_at(record.came_from) if g.name == gate.name), None)
     settled = watermark_at_first(plan, record)
     until = settled if warmed_up(plan, record, gate) == settled else ceil_minute(record.in_force)
-    return (earlier, until) if earlier is not None else None
+    return (_stepped_back_from(record, earlier), until) if earlier is not None else None
+
+
+def _stepped_back_from(record: Record, gate: Gate) -> Gate:
+    """Return the gate as it judges the minutes of a stage that was stepped back from.
+
+    What they say has led to that already, and is forgiven: only an emergency still leads further.
+    """
+    forward = record.stage >= record.came_from
+    if forward or gate.on_fail is not OnFail.STEP_BACK or gate.only_advances:
+        return gate
+    return replace(gate, limits=replace(gate.limits, roll_back=None), versus_stable=None)
 
 
 def entered(plan: Plan, record: Record) -> Mapping[str, Accumulated]:

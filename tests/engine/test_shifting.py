@@ -257,6 +257,36 @@ class TestSteppingBack:
         assert world.moves == [("step_back", 10)]
         assert world.in_force == 10
 
+    @pytest.mark.parametrize("seconds", [20, 180, 600])
+    def test_however_slow_the_step_and_however_calm_stable_was(self, seconds: int) -> None:
+        """The worst case: every minute may say much, and many are still at the higher weight."""
+        slow = timedelta(seconds=seconds)
+        world = World(self.PLAN, self.bad_at_50(40), stage=1, reconcile=slow)
+        calm = {"errors": History(1.0, 900.0, None, 0.002)}
+        world.record = replace(world.record, history=calm)
+        world.run(200)
+        assert ("roll_back", 0) not in world.moves
+        assert world.moves[0] == ("step_back", 10)
+
+    def test_an_emergency_while_it_steps_back_rolls_back(self) -> None:
+        def worse(minute: float, share: float) -> tuple[float, float]:
+            return ((1.0 if minute > 12 else 0.08) if share > 0.3 else 0.001), 0.001
+
+        world = World(self.PLAN, worse, stage=1, reconcile=timedelta(minutes=12)).run(60)
+        assert world.moves == [("step_back", 10), ("roll_back", 0)]
+        assert "emergency limit 50%" in world.record.outcomes[-1].reason
+
+    def test_another_gate_is_judged_while_it_steps_back(self) -> None:
+        strict = replace(ERRORS, name="strict", limits=Limits(0.09, None, 0.10))
+        plan = replace(self.PLAN, gates=(*self.PLAN.gates, strict))
+
+        def worse(minute: float, share: float) -> tuple[float, float]:
+            return ((0.4 if minute > 12 else 0.05) if share > 0.3 else 0.001), 0.001
+
+        world = World(plan, worse, stage=1, reconcile=timedelta(minutes=12)).run(60)
+        assert world.moves == [("step_back", 10), ("roll_back", 0)]
+        assert "strict" in world.record.outcomes[-1].reason
+
     def test_the_second_fail_rolls_back(self) -> None:
         world = World(self.PLAN, self.bad_at_50(999), stage=1).run(120)
         assert world.moves == [("step_back", 10), ("shift", 50), ("roll_back", 0)]
