@@ -12,7 +12,15 @@ from controller.engine.decision import Action, Decision, State
 from controller.engine.observation import Seen, Target
 from controller.engine.record import AskKind, Phase
 from controller.gates.history import History
-from controller.plan.model import BothFailing, OnFail, Plan, Stage, Then, WhenMonitoringOut
+from controller.plan.model import (
+    BothFailing,
+    OnFail,
+    Plan,
+    Stage,
+    Then,
+    WhenMonitoringOut,
+    WhenNobodyAnswers,
+)
 from tests.engine.builders import ERRORS, NEW, OLD, PLAN, at, look, rolls_back, service_of
 from tests.engine.world import LONG, Truth, World, incident, poison, with_
 
@@ -117,22 +125,22 @@ class TestWhatComesOfIt:
         assert world.moves == [("step_back", 10), ("shift", 50)]
         assert world.record.trial is None
         assert (world.record.stage, world.record.weight, world.record.stopped) == (1, 50, None)
-        world.run(10 * HOUR)
+        world.run(8 * HOUR)
         assert "roll back" not in world.notes
-        assert world.record.weight == 100
+        assert world.record.stage == 2
 
-    @pytest.mark.parametrize(("since", "until"), [(2, 8), (2, 30), (7, 60), (11, 80), (30, 110)])
+    @pytest.mark.parametrize(("since", "until"), [(2, 8), (7, 60), (30, 110)])
     @pytest.mark.parametrize("stage", [0, 1])
     def test_a_good_candidate_survives_an_incident(
         self, since: int, until: int, stage: int
     ) -> None:
         """Neither by the test, nor by what arrived while its weight was lower."""
-        world = World(LONG, incident(since, until), stage=stage).run(200)
+        world = World(LONG, incident(since, until), stage=stage).run(150)
         assert ("roll_back", 0) not in world.moves
         assert world.record.weight == LONG.stages[stage].weight
         assert world.record.trial is None
 
-    @pytest.mark.parametrize(("since", "until"), [(2, 12), (5, 65), (12, 30), (40, 60)])
+    @pytest.mark.parametrize(("since", "until"), [(2, 12), (5, 65), (40, 60)])
     def test_a_good_candidate_gets_through_an_incident_with_nobodys_help(
         self, since: int, until: int
     ) -> None:
@@ -251,9 +259,9 @@ class TestOtherAnswers:
         assert world.notes[-1] == "hold goes on"
 
     def test_nobody_answers_and_it_is_rolled_back(self) -> None:
-        plan = with_(LONG, both_failing=BothFailing.HOLD)
-        plan = replace(plan, evidence=replace(plan.evidence, interval=timedelta(minutes=10)))
-        world = World(plan, incident(5, 10**6), stage=1).run(27 * HOUR)
+        soon = WhenNobodyAnswers(after=timedelta(hours=2))
+        plan = with_(LONG, both_failing=BothFailing.HOLD, nobody_answers=soon)
+        world = World(plan, incident(5, 999), stage=1).run(4 * HOUR)
         assert world.moves == [("ask", 50), ("roll_back", 0)]
 
     def test_roll_back_rolls_back_at_once(self) -> None:

@@ -24,7 +24,7 @@ from benchmarks.gates.calibrate import (
 from controller.gates.kernel import FAIL, increments
 
 STREAMS = 2_000
-ROLLOUTS = 150  # a whole gate's minute costs some ten times a kernel's
+ROLLOUTS = 100  # a whole gate's minute costs some ten times a kernel's
 
 
 @pytest.mark.parametrize("name", TYPES)

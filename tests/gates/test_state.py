@@ -214,7 +214,7 @@ class TestAnd:
 
     KNOWN = replace(TERMS, history=History(1.0, 100.0, None, 0.01))
 
-    def rollouts(self, candidate: float, stable: float, shared: float, count: int = 30) -> int:
+    def rollouts(self, candidate: float, stable: float, shared: float, count: int = 20) -> int:
         """Return how many rollouts of two hours fail; in every fifth minute `shared` is added."""
         failed = 0
         for seed in range(count):
@@ -238,8 +238,8 @@ class TestAnd:
         assert self.rollouts(0.015, 0.001, 0.0) == 0
 
     def test_over_the_limit_and_worse_fails(self) -> None:
-        assert self.rollouts(0.06, 0.01, 0.0) == 30
-        assert self.rollouts(0.08, 0.01, 0.05) == 30
+        assert self.rollouts(0.06, 0.01, 0.0) == 20
+        assert self.rollouts(0.08, 0.01, 0.05) == 20
 
     def test_worse_alone_and_over_the_limit_alone_would_have_failed(self) -> None:
         """So that the two above are no accident of too little evidence."""
@@ -365,7 +365,7 @@ def states(gate: Gate, terms: Terms, seen: Sequence[Minute], state: State) -> St
 
 
 @given(rollouts(), st.data())
-@settings(max_examples=80)
+@settings(max_examples=50)
 def test_saved_and_read_again_anywhere_it_goes_on_to_the_same_bit(
     rollout: tuple[Gate, Terms, list[Minute]], data: st.DataObject
 ) -> None:
@@ -382,7 +382,7 @@ def test_saved_and_read_again_anywhere_it_goes_on_to_the_same_bit(
 
 
 @given(rollouts())
-@settings(max_examples=80)
+@settings(max_examples=50)
 def test_once_failed_it_is_failed_and_no_minute_before_knows_it(
     rollout: tuple[Gate, Terms, list[Minute]],
 ) -> None:
@@ -400,7 +400,7 @@ def test_once_failed_it_is_failed_and_no_minute_before_knows_it(
 
 
 @given(rollouts())
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_judging_changes_nothing_and_always_has_a_sentence(
     rollout: tuple[Gate, Terms, list[Minute]],
 ) -> None:
