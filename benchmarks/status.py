@@ -71,6 +71,8 @@ def main() -> int:
         address = f"127.0.0.1:{port}"
         env = {
             **os.environ,
+            # Installed packages have their bytecode; so has a checkout, after its first run.
+            "PYTHONDONTWRITEBYTECODE": "",
             "CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN": f"http://{address}/",
             "CLOUDSDK_API_ENDPOINT_OVERRIDES_MONITORING": f"http://{address}/",
         }

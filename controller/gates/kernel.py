@@ -19,10 +19,12 @@ from typing import Any, Protocol
 # stage, at any other.
 FIRST, STAGE, MINUTE = 0.5, 0.25, 1 / 120
 
+_NOTHING = -math.inf  # the logarithm of a bet in which there is nothing
+
 # The margin's bets stay away from losing everything when stable has most of the failures.
 _STAKE_MAX = 0.9
 
-_log1p, _exp = math.log1p, math.exp
+_log, _log1p, _exp = math.log, math.log1p, math.exp
 
 
 class Prior(Protocol):
@@ -156,22 +158,20 @@ def settled(
         pairs = zip(bets, increments, strict=True) if bets else ()
         settling = tuple([bet + (gain if gain < cap else cap) for bet, gain in pairs])
         return wealth_of(cash, settling)
-    invested = cash + math.log(fraction)
+    invested = cash + _log(fraction)
     moved = []
-    # ln(exp(bet) + exp(stake)) written out: the benchmarks call this millions of times
+    # ln(exp(bet) + exp(stake)) written out: this runs several times for every minute of every gate
     triples = zip(bets or _nothing(grid), grid.log_weights, increments, strict=True)
     for bet, log_weight, gain in triples:
         stake = invested + log_weight
-        if bet > stake:
-            total = bet + _log1p(_exp(stake - bet))
-        else:
-            total = stake + _log1p(_exp(bet - stake))
+        apart = stake - bet
+        total = bet + _log1p(_exp(apart)) if apart < 0 else stake + _log1p(_exp(-apart))
         moved.append(total + (gain if gain < cap else cap))
     return wealth_of(cash + _log1p(-fraction), tuple(moved))
 
 
 def _nothing(grid: Prior) -> tuple[float, ...]:
-    return (-math.inf,) * len(grid.log_weights)
+    return (_NOTHING,) * len(grid.log_weights)
 
 
 def one_shot(grid: Grid, hits: float, trials: float, rate: float) -> float:
@@ -182,13 +182,13 @@ def one_shot(grid: Grid, hits: float, trials: float, rate: float) -> float:
 
 def pooled(log_values: Sequence[float]) -> float:
     """Return ln(sum of exp(value)); -inf counts as nothing, and is the sum of nothing."""
-    most = max(log_values, default=-math.inf)
-    if most == -math.inf:
+    most = max(log_values, default=_NOTHING)
+    if most == _NOTHING:
         return most
-    total = 0.0
+    total = 0.0  # added one by one: `sum` rounds otherwise from Python 3.12 on
     for value in log_values:
         total += _exp(value - most)
-    return most + math.log(total)
+    return most + _log(total)
 
 
 def to_json(wealth: Wealth) -> list[str | None]:
