@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime
+from functools import lru_cache
+from itertools import compress
 from typing import Any
 
 from controller.gates.evidence import (
@@ -105,7 +107,8 @@ def _count(value: Any) -> int:
 def _histogram(found: Any) -> Histogram | None:
     if not found.count or not math.isfinite(found.mean):
         return None
-    counts = {i: count for i, count in enumerate(found.bucket_counts) if count}
+    bucket_counts = tuple(found.bucket_counts)
+    counts = dict(compress(enumerate(bucket_counts), bucket_counts))  # zeros left out
     buckets = _buckets(found.bucket_options)
     if buckets is None or not counts:  # only count and mean are known
         return Histogram(Explicit(()), {0: found.count}, found.mean)
@@ -128,4 +131,9 @@ def _buckets(options: Any) -> Buckets | None:
 
 
 def _end(point: Any) -> datetime:
-    return datetime.fromtimestamp(point.interval.end_time.seconds, UTC)
+    return _instant(point.interval.end_time.seconds)
+
+
+@lru_cache(maxsize=1024)  # the series of an answer have the same minutes
+def _instant(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

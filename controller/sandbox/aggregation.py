@@ -164,10 +164,13 @@ def _rule(rules: Mapping[str, Rule], field: str, name: str, metric: Descriptor) 
 def _as(metric: Descriptor, rule: Rule) -> Descriptor:
     """Return the metric with the kind and type that the rule's results have."""
     unit = "1" if rule.combine is len else metric.unit
+    kind, value_type = rule.kind or metric.kind, rule.value_type or metric.value_type
+    if (kind, value_type, unit) == (metric.kind, metric.value_type, metric.unit):
+        return metric
     return Descriptor(
         metric.type,
-        rule.kind or metric.kind,
-        rule.value_type or metric.value_type,
+        kind,
+        value_type,
         unit,
         metric.labels,
         metric.resources,

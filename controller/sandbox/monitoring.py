@@ -14,6 +14,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import compress
 from typing import Any
 
 import grpc
@@ -304,9 +305,7 @@ def _write_point(point: Any, start: int, end: int, value: Value) -> None:
 
 def _write_distribution(written: Any, value: Histogram) -> None:
     counts = value.counts
-    last = len(counts)
-    while last and not counts[last - 1]:
-        last -= 1
+    last = max(compress(range(1, len(counts) + 1), counts), default=0)  # trailing zeros left out
     written.count = sum(counts)
     written.mean = value.mean / value.per_unit
     written.sum_of_squared_deviation = value.sum_of_squared_deviation / value.per_unit**2
