@@ -126,13 +126,13 @@ def _past(plan: Plan, run: _Run) -> Past:
     for one in run.spans:
         stage = one.stage if one.stage >= 0 else _stage_at(plan, one.weight)
         before = spans[-1] if spans else None
-        begun = one.in_force or _assumed(one)
+        begun, moved = one.in_force or _assumed(one), None
         if before is not None and before.stage == stage and before.weight != one.weight:
-            begun = before.in_force  # a test of both failing: the stage goes on
+            begun, moved = before.in_force, begun  # a test of both failing: the stage goes on
         if stage < 0 or begun is None:
             continue
         minutes = {query: tuple(many) for query, many in one.minutes.items()}
-        spans.append(Span(stage, one.weight, begun, minutes))
+        spans.append(Span(stage, one.weight, begun, minutes, moved))
     return Past(run.rollout, tuple(spans), run.history)
 
 

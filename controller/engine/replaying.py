@@ -22,6 +22,7 @@ from controller.engine.watching import (
     terms_of,
     watermark,
 )
+from controller.gates.betting import Terms
 from controller.gates.evidence import MINUTE, Minute, Query
 from controller.gates.history import History
 from controller.gates.judging import judge
@@ -34,14 +35,16 @@ from controller.plan.model import Gate, OnFail, Plan
 class Span:
     """The minutes that were absorbed while one split was in force.
 
-    stage: 0-based. weight: the candidate's, whole percent; in a test of both failing it is not
-    the stage's. in_force: since when the stage's split was. minutes: by query, oldest first.
+    stage: 0-based. weight: the candidate's, whole percent. in_force: since when the stage's split
+    was. minutes: by query, oldest first. moved: in a test of both failing, which begins no stage
+    anew, since when the test's own split was; else None.
     """
 
     stage: int
     weight: int
     in_force: datetime
     minutes: Mapping[Query, tuple[Minute, ...]]
+    moved: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +120,10 @@ def _in_force(plan: Plan, record: Record, span: Span) -> Record:
         came_from=record.stage,
         weight_before=record.weight,
     )
-    if (span.stage, span.in_force) == (record.stage, record.in_force):
-        return replace(moved, trial=Trial("", span.in_force, 0.0))
+    if span.moved is not None or (span.stage, span.in_force) == (record.stage, record.in_force):
+        at = span.moved or span.in_force
+        is_over = span.weight == plan.stages[span.stage].weight
+        return replace(moved, trial=Trial("", at, 0.0, raised=at if is_over else None))
     return replace(moved, trial=None, gates=entered(plan, moved))
 
 
@@ -127,17 +132,16 @@ def _absorb(plan: Plan, record: Record, span: Span) -> tuple[Record, _Failed | N
     asked, gates = queries(plan, span.stage), dict(record.gates)
     first: _Failed | None = None
     for gate in plan.gates_at(span.stage):
+        terms = terms_of(plan, record, gate)
         start = watermark(plan, record, gate.name)
         assert start is not None
         known = record.gates.get(gate.name) or Accumulated(start)
         minutes = span.minutes.get(asked[gate.name], ())
         state = known.state
-        for end, state in absorbing(
-            plan, record, gate, terms_of(plan, record, gate), known, minutes
-        ):
+        for end, state in absorbing(plan, record, gate, terms, known, minutes):
             if first is not None and end >= first.end:
                 break
-            reason = _accusation(plan, record, gate, state)
+            reason = _accusation(plan, gate, terms, state)
             if reason:
                 first = _Failed(end, gate.name, reason)
                 break
@@ -146,11 +150,11 @@ def _absorb(plan: Plan, record: Record, span: Span) -> tuple[Record, _Failed | N
     return replace(record, gates=gates), first
 
 
-def _accusation(plan: Plan, record: Record, gate: Gate, state: State) -> str:
+def _accusation(plan: Plan, gate: Gate, terms: Terms, state: State) -> str:
     """Return why a gate has failed, "" while it has not or nothing would come of it."""
     if state.failed is None and state.failing_since is None:
         return ""
-    verdict = judge(gate, terms_of(plan, record, gate), state)
+    verdict = judge(gate, terms, state)
     failed = leads_to(plan, gate, verdict)
     return "" if failed is None or failed[0] is OnFail.OBSERVE else verdict.reason
 
