@@ -34,8 +34,8 @@ fix: .venv/.dev ## format, and mend what ruff can mend
 	@.venv/bin/ruff check --fix $(TARGETS)
 	@.venv/bin/ruff format $(TARGETS)
 
-bench: .venv/.run ## measure start-up, status and the rehearsal against their goals
-	@met=0; for b in start_up status rehearsal; do $(PY) benchmarks/$$b.py || met=1; done; exit $$met
+bench: .venv/.run ## measure start-up, status, rehearsal and replay against their goals
+	@met=0; for b in start_up status rehearsal replay; do $(PY) benchmarks/$$b.py || met=1; done; exit $$met
 
 calibrate: .venv/.run ## measure how often each type of gate fails a candidate that is at its limit
 	@$(PY) benchmarks/gates/calibrate.py
