@@ -13,12 +13,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
+from requests.structures import CaseInsensitiveDict
 
 from controller.cloud.translate import translated
 from controller.ports import Answer, Clock, Refused, Request, Unavailable
 
 MOST_BYTES = 64 * 1024
 MOST_TEXT = 2048
+MOST_KNOWN = 256  # prepared requests kept: a plan has fewer
 _CHUNK = 8192
 _BAD_REQUEST = (
     requests.exceptions.InvalidURL,
@@ -49,6 +51,7 @@ class HttpChecker:
         self._clock = clock
         self._env = env
         self._identity = identity
+        self._known: dict[tuple[object, ...], requests.PreparedRequest] = {}
 
     def send(self, request: Request) -> Answer:
         """Send it once; once more with an ID token where the service wants to know who calls."""
@@ -79,12 +82,10 @@ class HttpChecker:
     def _send(self, request: Request, headers: Mapping[str, str]) -> Answer:
         began = self._clock.now()
         try:
-            with self._session.request(
-                request.method,
-                request.url,
-                headers=dict(headers),
-                json=request.body,
+            with self._session.send(
+                self._prepared(request, headers),
                 timeout=request.timeout.total_seconds(),
+                proxies=self._session.proxies,
                 allow_redirects=False,
                 stream=True,
             ) as response:
@@ -98,6 +99,24 @@ class HttpChecker:
         text = content.decode("utf-8", "replace")
         return Answer(status, _json(content) if whole else None, text[:MOST_TEXT], latency)
 
+    def _prepared(self, request: Request, headers: Mapping[str, str]) -> requests.PreparedRequest:
+        """Return the request as requests sends it: the same one every time it is asked for.
+
+        Preparing costs requests more than sending. No cookie of an earlier answer is in it.
+        """
+        body = None if request.body is None else _json_bytes(request.body)
+        key = (request.method, request.url, body, *headers.items())
+        found = self._known.get(key)
+        if found is None:
+            sent = CaseInsensitiveDict({**self._session.headers, **headers})
+            if body is not None:
+                sent.setdefault("Content-Type", "application/json")
+            found = requests.Request(request.method, request.url, sent, data=body).prepare()
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
+            self._known[key] = found
+        return found
+
     def _content(self, response: requests.Response, deadline: datetime) -> tuple[bytes, bool]:
         """Return the first 64 kB of the body, and whether that is all of it."""
         content = b""
@@ -109,6 +128,13 @@ class HttpChecker:
             if self._clock.now() > deadline:
                 raise Unavailable("no answer in time: the body did not end")
         return content, True
+
+
+def _json_bytes(body: Any) -> bytes:
+    try:
+        return json.dumps(body, allow_nan=False).encode()
+    except ValueError as error:
+        raise requests.exceptions.InvalidJSONError(error) from error
 
 
 def _json(content: bytes) -> Any:

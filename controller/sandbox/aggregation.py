@@ -81,6 +81,8 @@ def refused(field: str, value: str, why: str) -> RpcError:
 
 
 def _total(values: Sequence[Value]) -> Value:
+    if len(values) == 1:
+        return values[0]
     histograms = [value for value in values if isinstance(value, Histogram)]
     return merge(histograms) if histograms else sum(_numbers(values))
 

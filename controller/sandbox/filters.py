@@ -87,11 +87,26 @@ def matches(
             answer = matches(inner, fields, partial=partial)
             return None if answer is None else not answer
         case Every(parts):
-            answers = [matches(part, fields, partial=partial) for part in parts]
-            return False if False in answers else None if None in answers else True
+            return _joined(parts, fields, decisive=False, partial=partial)
         case Either(parts):
-            answers = [matches(part, fields, partial=partial) for part in parts]
-            return True if True in answers else None if None in answers else False
+            return _joined(parts, fields, decisive=True, partial=partial)
+
+
+def _joined(
+    parts: tuple[Condition, ...], fields: Mapping[str, str], *, decisive: bool, partial: bool
+) -> bool | None:
+    """Tell whether the parts together meet it. decisive: what one part alone settles.
+
+    That is False where every part is wanted, True where one is enough.
+    """
+    answer: bool | None = not decisive
+    for part in parts:
+        one = matches(part, fields, partial=partial)
+        if one is decisive:
+            return one
+        if one is None:
+            answer = None
+    return answer
 
 
 def required(condition: Condition, field: str) -> tuple[Compare, ...]:
@@ -115,6 +130,7 @@ def parse(text: str) -> Condition:
     return condition
 
 
+@lru_cache(maxsize=512)
 def canonical(field: str) -> str:
     """Return the one spelling of a field; raises RpcError where Cloud Monitoring has no such."""
     if not _FIELD.match(field):

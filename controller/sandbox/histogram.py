@@ -191,16 +191,17 @@ def _draw_buckets(
     rng: Random, count: int, shares: tuple[float, ...], cumulative: tuple[float, ...]
 ) -> list[int]:
     """Draw a Poisson-like count per bucket, then add or take single requests until they sum."""
-    one = rng.random
+    one, exp = rng.random, math.exp
     drawn = []
     for share in shares:
         mean = count * share
         if mean > 6:
             noise = math.sqrt(mean) * _NORMAL[int(one() * _NORMALS)]
-            drawn.append(max(0, int(mean + noise + one())))
+            number = int(mean + noise + one())
+            drawn.append(number if number > 0 else 0)
             continue
         # The rare buckets are the tail that percentiles look at: no approximation there.
-        number, left, product = 0, math.exp(-mean), one()
+        number, left, product = 0, exp(-mean), one()
         while product > left:
             product *= one()
             number += 1

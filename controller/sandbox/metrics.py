@@ -86,17 +86,24 @@ class Metrics:
         metric = source.metric
         always, resource_type, resource = self._labels(source.gauge, service, revision)
         bare = Series(always, resource_type, resource).fields(metric.type)
-        if matches(condition, bare, partial=True) is False:
+        fits = matches(condition, bare, partial=True)
+        if fits is False:
             return []
         points: dict[Labels, list[Point]] = {}
         before = 0 if metric.kind == "GAUGE" else MINUTE
         for us, end in ends:
             for labels, value in source.read(service, revision, end):
-                points.setdefault(labels, []).append(Point(us - before, us, value))
+                point = Point(us - before, us, value)
+                if labels in points:
+                    points[labels].append(point)
+                else:
+                    points[labels] = [point]
         series = [
             Series({**always, **dict(labels)}, resource_type, resource, tuple(points[labels]))
             for labels in sorted(points)
         ]
+        if fits:  # whatever the labels are that tell its series apart
+            return series
         return [one for one in series if matches(condition, one.fields(metric.type))]
 
     def _missing(self) -> frozenset[str]:

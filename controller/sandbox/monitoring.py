@@ -280,27 +280,37 @@ def _answer(metric: Descriptor, series: Sequence[Series], query: _Query) -> Any:
 def _header(answer: Any, metric: Descriptor, series: Series) -> Any:
     written = answer.time_series.add()
     written.metric.type = metric.type
-    written.metric.labels.update(series.metric_labels)
+    _write_labels(written.metric.labels, series.metric_labels)
     written.resource.type = series.resource_type
-    written.resource.labels.update(series.resource_labels)
+    _write_labels(written.resource.labels, series.resource_labels)
     written.metric_kind = _KIND_NUMBERS[metric.kind]
     written.value_type = _TYPE_NUMBERS[metric.value_type]
     written.unit = metric.unit
     return written
 
 
+def _write_labels(written: Any, labels: Mapping[str, str]) -> None:
+    """Write label by label: a map's own `update` takes several times as long."""
+    for name, value in labels.items():
+        written[name] = value
+
+
 def _write_point(point: Any, start: int, end: int, value: Value) -> None:
     interval = point.interval
-    interval.end_time.seconds, rest = divmod(end, 1_000_000)
-    interval.end_time.nanos = rest * 1000
-    interval.start_time.seconds, rest = divmod(start, 1_000_000)
-    interval.start_time.nanos = rest * 1000
+    _write_time(interval.end_time, end)
+    _write_time(interval.start_time, start)
     if isinstance(value, Histogram):
         _write_distribution(point.value.distribution_value, value)
     elif isinstance(value, int):
         point.value.int64_value = value
     else:
         point.value.double_value = value
+
+
+def _write_time(written: Any, us: int) -> None:
+    written.seconds, rest = divmod(us, 1_000_000)
+    if rest:
+        written.nanos = rest * 1000
 
 
 def _write_distribution(written: Any, value: Histogram) -> None:

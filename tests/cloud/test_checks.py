@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -98,11 +99,13 @@ class _Echo(BaseHTTPRequestHandler):
         bodies = {
             "/large": b"x" * 70_000,
             "/text": "ä".encode() * 3000,
+            "/cookie": (self.headers.get("Cookie") or "none").encode(),
             "/key": (self.headers.get("X-Key") or "").encode(),
         }
         body = bodies.get(self.path, b"{}")
         self.send_response(302 if self.path == "/away" else 200)
         self.send_header("Location", "/text")
+        self.send_header("Set-Cookie", "affinity=one")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -156,3 +159,15 @@ def test_a_body_is_sent_as_json() -> None:
     body = {"persona": "루아", "list": [1, None]}
     with a_server() as (checker, url):
         assert checker.send(Request("POST", f"{url}/chat", body=body)).body == body
+
+
+def test_a_check_carries_no_cookie_of_an_earlier_answer() -> None:
+    with a_server() as (checker, url):
+        answers = [checker.send(Request("GET", f"{url}/cookie")).text for _ in range(2)]
+    assert answers == ["none", "none"]
+
+
+def test_requests_alike_but_for_the_type_of_a_value_are_not_confused() -> None:
+    with a_server() as (checker, url):
+        for body in [{"a": 1}, {"a": True}, {"a": 1.0}, {}, {"a": 1}]:
+            assert checker.send(Request("POST", url, body=body)).text == json.dumps(body)
