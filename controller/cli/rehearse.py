@@ -99,11 +99,13 @@ def _all(jobs: Sequence[Job]) -> Generator[Rehearsed, None, None]:
     context = get_context("spawn")
     with ProcessPoolExecutor(processes, context, initializer=_leave_signals_alone) as pool:
         try:
-            yield from pool.map(rehearse, jobs)
+            for future in [pool.submit(rehearse, job) for job in jobs]:
+                yield future.result()
         except BrokenProcessPool as error:
             raise Stop("a process that rehearsed was ended from outside") from error
         except BaseException:  # a signal: what is under way would take its time
-            pool.shutdown(wait=False, cancel_futures=True)
+            # Nothing is cancelled first: the pool itself ends what its processes leave open, and
+            # trips over futures that were (CPython 3.11).
             for child in set(active_children()) - others:
                 child.terminate()
             raise
