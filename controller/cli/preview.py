@@ -11,10 +11,15 @@ from controller.cli import options
 from controller.cli.stops import Code, Stop
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from controller.cli.target import Target
+    from controller.cli.wiring import Connection
+    from controller.engine.certificate import Tried
     from controller.engine.forecast import Outlook
     from controller.plan.model import Plan
 
+RUNS = 40
 _MINUTES = {"s": 1 / 60, "min": 1.0, "h": 60.0, "day": 1_440.0, "week": 10_080.0}
 
 
@@ -60,6 +65,19 @@ class Share(click.ParamType[float]):
 @click.option(
     "--stable-errors", type=Share(), help="Stable's share of failures, instead of asking: 0.3%."
 )
+@click.option(
+    "--history",
+    type=options.Duration(),
+    metavar="SPAN",
+    help="Also try the plan on so much of stable's own past, at most 42d: 30d.",
+)
+@click.option(
+    "--runs",
+    type=click.IntRange(1, 1000),
+    default=RUNS,
+    show_default=True,
+    help="How often with --history, for the candidate as it is and for each fault.",
+)
 @options.variables
 @options.sandbox
 @options.output
@@ -70,6 +88,8 @@ def cli(
     region: str | None,
     rate: float | None,
     stable_errors: float | None,
+    history: timedelta | None,
+    runs: int,
     variables: dict[str, str],
     sandbox: bool,
     scenario: str | None,
@@ -83,9 +103,13 @@ def cli(
     stable's last 24 hours in Monitoring, or what --rate and --stable-errors say. Nothing is
     written.
 
+    With --history it is also tried on the service's own past: stable's minutes, split at random
+    into a candidate and the rest, as they are and with faults added, through the real gates.
+
     \b
     Examples:
       rollout preview plans/ion-api.yaml
+      rollout preview plans/ion-api.yaml --history 30d --runs 100
       rollout preview plans/ion-api.yaml --rate 0.0025/s --stable-errors 0.3%
     """
     import json
@@ -100,8 +124,12 @@ def cli(
         raise Stop(
             f"{target} is no plan", f"preview takes a plan's file: {target}.yaml?", Code.USAGE
         )
+    tries: list[Tried] = []
     if rate is not None:
         import os
+
+        if history is not None:
+            raise click.UsageError("--history asks Monitoring: leave --rate out")
 
         plan, _ = read(target, variables, os.environ)
         errors = stable_errors if stable_errors is not None else told.ERRORS_ASSUMED
@@ -117,16 +145,22 @@ def cli(
             scenario=options.scenario_of(sandbox, scenario),
         )
         assert found.plan is not None
-        plan, seen = found.plan, _seen(found, found.plan)
+        connection = found.connect()
+        plan, seen = found.plan, _seen(found, found.plan, connection)
+        if history is not None:
+            from controller.cli.certifying import certify
+
+            tries = certify(found.name, plan, connection, history, runs)
     foreseen = forecast(plan, seen)
     if output == "json":
-        click.echo(json.dumps(told.plain(plan, seen, foreseen)))
+        certified = told.plain_tries(tries) if tries else {}
+        click.echo(json.dumps(told.plain(plan, seen, foreseen) | certified))
         return
-    for line in told.lines(plan, seen, foreseen):
+    for line in (*told.lines(plan, seen, foreseen), *told.lines_of_tries(tries)):
         write(sys.stdout, line)
 
 
-def _seen(found: Target, plan: Plan) -> Outlook:
+def _seen(found: Target, plan: Plan, connection: Connection) -> Outlook:
     """Return what Monitoring tells of the revisions that serve now. Raises PortError."""
     from dataclasses import replace
 
@@ -135,7 +169,6 @@ def _seen(found: Target, plan: Plan) -> Outlook:
     from controller.engine.preflight import looks_back
     from controller.reconciler.observing import Observer
 
-    connection = found.connect()
     service = connection.ports.router.observe(found.name)
     stable = tuple(service.in_force or service.asked)
     looks = looks_back(plan, connection.now())

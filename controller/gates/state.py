@@ -136,7 +136,7 @@ def absorb(gate: Gate, terms: Terms, state: State, minute: Minute, *, in_stage: 
         bets += found
     elif not isinstance(gate.metric, RequestCount):
         trend = _trend(gate, trend, minute)
-    wealth, touched = _settled(terms, state, bets)
+    wealth, touched = _settled(terms, state, bets, in_stage=in_stage)
     # Written out, and once: `replace` takes several times as long, for every minute of every gate.
     after = State(
         counted, wealth, touched, state.failed, state.failed_at, rise, state.failing_since,
@@ -157,9 +157,12 @@ def _compared(
 
 
 def _settled(
-    terms: Terms, state: State, bets: Iterable[Bet]
+    terms: Terms, state: State, bets: Iterable[Bet], *, in_stage: bool
 ) -> tuple[Mapping[Question, Wealth], frozenset[Question]]:
-    """Return the wealth after these bets, and the questions bet on in this stage."""
+    """Return the wealth after these bets, and the questions bet on in this stage.
+
+    What a new stage puts in at first is for its own minutes, not for the tail of the one before.
+    """
     wealth, touched = dict(state.wealth), state.touched
     for bet in bets:
         question = bet.question
@@ -167,9 +170,10 @@ def _settled(
         if before is None:
             before, fraction = Wealth(), FIRST
         else:
-            fraction = 1 / terms.spread if question in touched else STAGE
+            is_first = in_stage and question not in touched
+            fraction = STAGE if is_first else 1 / terms.spread
         wealth[question] = kernel.settled(bet.grid, before, bet.increments, fraction, bet.cap)
-        if question not in touched:
+        if in_stage and question not in touched:
             touched = touched | {question}
     return wealth, touched
 

@@ -63,3 +63,21 @@ def test_a_wrong_question_is_answered_with_how_to_ask(
     result = preview(*arguments)
     assert result.exit_code == 2
     assert told in result.output
+
+
+@pytest.mark.timeout(120)
+def test_it_tries_the_plan_on_the_services_own_past() -> None:
+    asked = ("rollout_plans/quickstart.yaml", "--sandbox", "--history", "2d", "--runs", "2")
+    result = preview(*asked, "-o", "json")
+    assert result.exit_code == 0, result.output
+    told = {one["fault"]: one for one in json.loads(result.output)["history"]}
+    assert told["as good as stable"]["rolled_back"] == 0
+    assert told["as good as stable"]["runs"] == 2
+    assert told["x20 failures"]["rolled_back"] == 2
+    assert told["x20 failures"]["failed_requests"] > 0
+
+
+def test_a_past_that_is_too_short_is_said_with_what_is_needed() -> None:
+    result = preview(PLAN, "--sandbox", "--history", "3d")
+    assert result.exit_code == 1
+    assert "the plan needs 9 d of it" in result.output

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from textwrap import wrap
 from typing import Any
 
+from controller.engine.certificate import AS_IT_IS, Tried, at_most, summary
 from controller.engine.forecast import PROBABILITY, Forecast, Outlook, Regression, StageOutlook
 from controller.engine.wording import minutes_shown
 from controller.gates.evidence import MINUTE
@@ -14,6 +15,7 @@ from controller.gates.wording import count_text
 from controller.plan.model import Plan, ResponseRate
 
 ERRORS_ASSUMED = 0.001  # stable's failures where only a rate is said
+HALF = 0.5
 _COLUMNS = 100
 _BAR = 24  # characters: the whole plan, on a logarithmic scale
 
@@ -146,3 +148,46 @@ def _bar(one: Regression, whole: float) -> str:
     lived = one.life.minute if one.life.minute is not None else whole
     full = round(_BAR * min(math.log(max(lived, 1.0)) / math.log(whole), 1.0))
     return "━" * max(full, 1) + "·" * (_BAR - max(full, 1))
+
+
+# On the service's own past --------------------------------------------------------------------
+
+
+def plain_tries(tries: Sequence[Tried]) -> dict[str, Any]:
+    """Return what was tried on the past as JSON values, by fault."""
+    found = []
+    for fault, many in _by_fault(tries):
+        runs, back, minute, failed = summary(many)
+        found.append(
+            {
+                "fault": fault,
+                "runs": runs,
+                "rolled_back": back,
+                "at_most": at_most(back, runs),
+                "minute": minute,
+                "failed_requests": failed,
+            }
+        )
+    return {"history": found}
+
+
+def lines_of_tries(tries: Sequence[Tried]) -> Iterator[str]:
+    """Return what was tried on the past for people."""
+    if tries:
+        yield ""
+        yield "on stable's own past, split at random, through the real gates:"
+    for fault, many in _by_fault(tries):
+        runs, back, minute, failed = summary(many)
+        if fault == AS_IT_IS.name:
+            most = at_most(back, runs)
+            yield f"  {fault}: {back} of {runs} would have been rolled back (at most {most:.1%})"
+            continue
+        told = f"  {fault}: {back} of {runs} rolled back"
+        if minute is not None:
+            told += f", half of them within {minutes_shown(minute * MINUTE)}"
+        yield told + (f", {count_text(round(failed))} failed requests" if failed >= HALF else "")
+
+
+def _by_fault(tries: Sequence[Tried]) -> list[tuple[str, list[Tried]]]:
+    names = dict.fromkeys(one.fault for one in tries)
+    return [(name, [one for one in tries if one.fault == name]) for name in names]
