@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 from statistics import fmean, pvariance
 
@@ -164,7 +165,7 @@ def test_all_policies_at_one_weight_see_the_same_minutes() -> None:
 
 
 def test_looks_left_out_for_want_of_requests_change_nothing() -> None:
-    made = cells()["0.0025rps-0.5%-x3-24h"]
+    made = replace(cells()["0.0025rps-0.5%-x3-24h"], hold=240)
     for contestant in usual():
         for rollout in range(2):
             policy, patient = policy_of(contestant), policy_of(contestant)
@@ -186,7 +187,8 @@ def test_ours_keeps_the_good_and_rolls_back_the_dead() -> None:
     good, dead = (cell(20.0, kind) for kind in ("equal", "dead"))
     assert roll_out(World(good, 0), policy_of(OURS)).end is End.PROMOTED
     outcome = roll_out(World(dead, 0), policy_of(OURS))
-    assert (outcome.end, outcome.minute) == (End.ROLLED_BACK, 2)
+    assert outcome.end is End.ROLLED_BACK
+    assert outcome.minute <= 4  # a minute to settle, and three that say so
 
 
 def test_walds_floor_is_the_published_one() -> None:

@@ -149,7 +149,7 @@ class TestWarnings:
     def test_too_little_traffic_is_forecast(self) -> None:
         found = looked(PLAN, codes(15, 0)).warnings
         assert any(
-            "10% for 30 min will see about 3 requests, 300 are needed" in one for one in found
+            "10% for 30 min will see about 3 requests, 150 are needed" in one for one in found
         )
 
     def test_a_limit_far_above_stable_is_told(self) -> None:
