@@ -221,14 +221,18 @@ def _rate(grid: Grid, counted: tuple[int, int], allowed: float) -> tuple[float, 
 
 def _limit_bets(gate: Gate, terms: Terms, candidate: Value) -> Iterator[Bet]:
     limits, cap = gate.limits, dispersion.cap(terms.history.inflation)
+    counted: tuple[int, int] | None = None
     for question, limit in (
         (Question.LIMIT, limits.roll_back),
         (Question.EMERGENCY, limits.emergency),
     ):
-        if limit is not None:
-            counted, allowed = accused(gate, candidate, limit), allowed_share(gate, limit)
-            if counted[1] and 0 < allowed < 1:
-                yield Bet(question, kernel.FAIL, _rate(kernel.FAIL, counted, allowed), cap)
+        if limit is None:
+            continue
+        if counted is None or not _is_response(gate):  # whose failures no limit decides
+            counted = accused(gate, candidate, limit)
+        allowed = allowed_share(gate, limit)
+        if counted[1] and 0 < allowed < 1:
+            yield Bet(question, kernel.FAIL, _rate(kernel.FAIL, counted, allowed), cap)
     if terms.proves and limits.to_advance is not None:
         limit = limits.to_advance
         counted, allowed = doubted(gate, candidate, limit), allowed_share(gate, limit)

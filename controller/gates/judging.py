@@ -90,20 +90,19 @@ def spent(gate: Gate, terms: Terms, state: State) -> float:
     """Return how much of the evidence that a fail needs there is (fraction, 1: it failed)."""
     if state.failed is not None:
         return 1.0
-    parts = {q: _part(gate, terms, state, q) for q in Question}
-    beside = max(parts[Question.STABLE], parts[Question.REFERENCE])
+    parts = {q: _part(gate, terms, state, q) for q in state.wealth}
+    beside = max(parts.get(Question.STABLE, 0.0), parts.get(Question.REFERENCE, 0.0))
+    limit = parts.get(Question.LIMIT, 0.0)
     if gate.limits.roll_back is None and not isinstance(gate.metric, Arrival):
         main = beside
     elif is_compared(gate, terms, state):
-        main = min(parts[Question.LIMIT], beside)
+        main = min(limit, beside)
     else:
-        main = parts[Question.LIMIT]
-    return min(max(main, parts[Question.EMERGENCY]), 1.0)
+        main = limit
+    return min(max(main, parts.get(Question.EMERGENCY, 0.0)), 1.0)
 
 
 def _part(gate: Gate, terms: Terms, state: State, question: Question) -> float:
-    if question not in state.wealth:
-        return 0.0
     return math.exp(min(state.log_evidence(question) - needed(gate, terms, question), 0.0))
 
 

@@ -65,12 +65,13 @@ def followed(
     limit = gate.limits.roll_back
     if limit is None:
         return None
-    seen = counted(gate, minute, limit)
+    bad, requests = accused(gate, minute.candidate, limit) if minute.candidate else (0, 0)
     weight = rise.weight if rise is not None else 0.0
-    weight += seen.mine * LN2 - seen.of_mine * math.log1p(allowed_share(gate, limit))
+    weight += bad * LN2 - requests * math.log1p(allowed_share(gate, limit))
     weight = min(weight, MOST)
     if weight <= 0 and not held:
         return None
+    seen = counted(gate, minute, limit)
     if rise is not None:
         return Rise(rise.since, max(weight, 0.0), rise.seen + seen, rise.before)
     # Histograms would need too much room in the record: there the sample begins anew.
