@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from random import Random
+from typing import Protocol
 
 from controller.engine.past import ORIGIN, Row, past_of
 from controller.engine.preflight import DAY
@@ -28,6 +28,17 @@ from controller.gates.evidence import (
     bounds_of,
 )
 from controller.plan.model import Latency, Plan, ResponseRate
+
+
+class Chance(Protocol):
+    """Where chance comes from: a seeded generator, made outside (`random.Random`)."""
+
+    def random(self) -> float:
+        """Return a number in [0, 1)."""
+
+    def gauss(self, mu: float = 0.0, sigma: float = 1.0) -> float:
+        """Return a normal number."""
+
 
 BEFORE = DAY // MINUTE  # minutes of history before each simulated rollout
 LOOPED = 60  # requests, up to which they are dealt out one by one
@@ -92,12 +103,13 @@ def room_for(plan: Plan, minutes: Minutes) -> list[datetime]:
     return [first, last] if first <= last else []
 
 
-def tried(plan: Plan, minutes: Minutes, fault: Fault, rng: Random) -> Tried:
+def tried(plan: Plan, minutes: Minutes, fault: Fault, rng: Chance) -> Tried:
     """Simulate one rollout at a random time of the past. Raises ValueError without room for it."""
     room = room_for(plan, minutes)
     if not room:
         raise ValueError("the past is shorter than the plan and the day before it")
-    start = room[0] + MINUTE * rng.randint(0, int((room[1] - room[0]) / MINUTE))
+    span = int((room[1] - room[0]) / MINUTE) + 1
+    start = room[0] + MINUTE * int(rng.random() * span)
     rate = _failing(minutes)
     rows: dict[int, Row] = {}
     added: dict[int, int] = {}
@@ -155,7 +167,7 @@ def _failing(minutes: Minutes) -> float:
 # Splitting ------------------------------------------------------------------------------------
 
 
-def _split(value: Value, share: float, rng: Random) -> tuple[Value | None, Value | None]:
+def _split(value: Value, share: float, rng: Chance) -> tuple[Value | None, Value | None]:
     """Deal a minute's requests out to the candidate (with this share) and to the rest."""
     match value:
         case Number():  # an app's own metric is of neither side: both are as it was
@@ -180,7 +192,7 @@ def _histogram(buckets: Buckets, counts: Mapping[int, int], mean: float) -> Hist
     return Histogram(buckets, kept, mean) if kept else None
 
 
-def drawn(rng: Random, count: int, share: float) -> int:
+def drawn(rng: Chance, count: int, share: float) -> int:
     """Draw how many of `count` are taken, each with this chance: exact, or normal for many."""
     if share >= 1:
         return count
@@ -191,7 +203,7 @@ def drawn(rng: Random, count: int, share: float) -> int:
     return min(max(round(rng.gauss(count * share, spread)), 0), count)
 
 
-def _broken(value: Value, fault: Fault, rate: float, rng: Random) -> tuple[Value, int]:
+def _broken(value: Value, fault: Fault, rate: float, rng: Chance) -> tuple[Value, int]:
     """Add the fault to the candidate's minute; also how many more requests fail by it."""
     match value:
         case CodeCounts(codes) if fault.errors > 1:
@@ -206,15 +218,18 @@ def _broken(value: Value, fault: Fault, rate: float, rng: Random) -> tuple[Value
 
 
 def _failing_more(
-    codes: Mapping[str, int], good: Mapping[str, int], more: int, rng: Random
+    codes: Mapping[str, int], good: Mapping[str, int], more: int, rng: Chance
 ) -> CodeCounts:
     left = dict(codes)
+    failing = "5xx" if any(name.endswith("xx") for name in codes) else "500"
     for _ in range(more):
-        names = [code for code in good if left[code]]
-        code = rng.choices(names, [left[name] for name in names])[0]
-        left[code] -= 1
-        failing = "500" if not any(name.endswith("xx") for name in codes) else "5xx"
-        left[failing] = left.get(failing, 0) + 1
+        at = rng.random() * sum(left[code] for code in good)
+        for code in good:
+            at -= left[code]
+            if at < 0:
+                left[code] -= 1
+                left[failing] = left.get(failing, 0) + 1
+                break
     return CodeCounts({code: count for code, count in left.items() if count})
 
 

@@ -131,6 +131,9 @@ def absorb(gate: Gate, terms: Terms, state: State, minute: Minute, *, in_stage: 
         elif gate.versus_stable is not None and not gate.only_advances:
             held = state.failing_since is not None
             rise = followed(gate, rise, minute, state.tally, held=held)
+            if rise is None and _was_shared(gate, state.rise):
+                kept = state.rise.before if state.rise is not None else Tally()
+                counted = tally.absorb(gate, kept, minute) if in_stage else kept
     elif not gate.only_advances:
         block, found = _mean_bets(gate, terms, state, minute)
         bets += found
@@ -143,6 +146,14 @@ def absorb(gate: Gate, terms: Terms, state: State, minute: Minute, *, in_stage: 
         pending, block, trend, excess,
     )  # fmt: skip
     return _concluded(gate, terms, after, minute.end)
+
+
+def _was_shared(gate: Gate, rise: Rise | None) -> bool:
+    """Tell whether a rise that just ended was one of both revisions: no sample of the candidate."""
+    limit = gate.limits.roll_back
+    if rise is None or limit is None or rise.weight < NOTABLE:
+        return False
+    return rise.is_shared(allowed_share(gate, limit))
 
 
 def _compared(
@@ -240,11 +251,11 @@ def _over(gate: Gate, state: State) -> State:
 
     Where it was proved, or stable was over the limit as well, it was no sample of the candidate.
     """
-    limit, rise = gate.limits.roll_back, state.rise
+    rise = state.rise
     if state.failing_since is not None:
         return relieved(state)
     wealth = {q: w for q, w in state.wealth.items() if q not in _ASKED_ANEW[1:]}
-    if rise is None or limit is None or not rise.is_shared(allowed_share(gate, limit)):
+    if rise is None or not _was_shared(gate, rise):
         return replace(state, wealth=wealth, rise=None)
     return replace(state, tally=rise.before, wealth=wealth, rise=None)
 

@@ -186,6 +186,12 @@ class TestBothFailing:
         kept = grown(ERRORS, [(codes(12, 0), codes(228, 0))] * 20, state=alone)
         assert kept.tally.candidate.hits == 6
 
+    def test_nor_is_one_that_ends_within_a_single_minute_of_much_traffic(self) -> None:
+        busy, hit = (codes(3000, 6), codes(9000, 18)), (codes(3000, 600), codes(9000, 1800))
+        state = grown(ERRORS, [*[busy] * 10, hit, *[busy] * 10])
+        assert state.failing_since is None
+        assert state.tally.candidate.hits == 20 * 6
+
     def test_it_is_over_once_both_are_well_again(self) -> None:
         failing = grown(ERRORS, [BOTH] * 30)
         assert failing.failing_since is not None
