@@ -127,17 +127,31 @@ def _beside(
             f"the plan changed since this rollout began:\n{listed}",
             "`apply --replan` takes the change for the stages not yet reached",
         )
-    reached = range(record.stage + 1)
+    reached = range(max(record.stage, record.came_from) + 1)  # it may have stepped back
     if wanted.stages[: len(reached)] != running.stages[: len(reached)] or any(
         wanted.gates_at(n) != running.gates_at(n) for n in reached
     ):
         return Refusal("the change touches a stage already reached", "only later stages can change")
-    replanned = replace(record, plan=to_json(wanted), digest=digest(wanted))
+    changed = _asks_else(running, wanted)
+    replanned = replace(
+        record,
+        plan=to_json(wanted),
+        digest=digest(wanted),
+        history={n: known for n, known in record.history.items() if n not in changed},
+    )
     text = "; ".join(changes)
     decision = moves.note(
         replanned, service, now, text, moves.SOON, transition="replanned", by=wish.by
     )
     return Attach(replanned, wanted, decision)
+
+
+def _asks_else(running: Plan, wanted: Plan) -> set[str]:
+    """Return the gates of which the day before tells nothing: they ask something else now.
+
+    Once a stage was reached there are none, as its gates may not change any more.
+    """
+    return {gate.name for gate in wanted.gates_at(0) if gate not in running.gates_at(0)}
 
 
 def pinned(plan: Plan, candidate: str) -> Plan:

@@ -69,6 +69,8 @@ def must_fit(plan: Plan, record: Record) -> None:
     shifting, running = record.shift is not None, record.phase is Phase.RUNNING
     if record.stage >= len(plan.stages):
         raise Unreadable(f"it is in stage {record.stage + 1} of {len(plan.stages)}")
+    if record.came_from >= len(plan.stages):
+        raise Unreadable(f"it came from stage {record.came_from + 1} of {len(plan.stages)}")
     ending = record.phase in (Phase.PROMOTING, Phase.ROLLING_BACK)
     if (record.stage < 0) == running and not ending:
         raise Unreadable(f"it is {record.phase.value} in stage {record.stage + 1}")

@@ -18,6 +18,7 @@ from controller.engine.begin import (
 from controller.engine.decision import Action, Decision, Refusal
 from controller.engine.observation import RevisionState, ServiceName, ServiceState, Target
 from controller.engine.record import Outcome, Phase, Record
+from controller.gates.history import History
 from controller.plan.model import (
     Candidate,
     Check,
@@ -219,3 +220,29 @@ def test_the_candidate_is_the_one_named_tagged_or_latest() -> None:
     untagged = chosen(Candidate(tag="blue"))
     assert isinstance(untagged, Refusal)
     assert "preview" in untagged.mend
+
+
+RATE = ResponseRate(("5xx",), counts_failures=True)
+ERRORS = Gate("errors", RATE, Limits(maximum=0.01, roll_back=0.02), None)
+
+
+def test_a_stage_that_was_stepped_back_from_cannot_be_replanned() -> None:
+    """Its limits still hold while the shift back is not in force."""
+    record = replace(started(), stage=0, weight=10, phase=Phase.RUNNING, came_from=1)
+    shorter = replace(PLAN, stages=(Stage(10, HOLD), Stage(50, HOLD)))
+    split = service(Target(OLD, 90), Target(NEW, 10))
+    refused = refusal(begun(shorter, on=split, record=record, replan=True))
+    assert refused.reason == "the change touches a stage already reached"
+
+
+def test_the_day_before_of_a_gate_that_asks_something_else_now_is_forgotten() -> None:
+    """The usual share of one code is a wrong answer for another's."""
+    first = begun(replace(PLAN, gates=(ERRORS, replace(ERRORS, name="other"))))
+    assert isinstance(first, Decision)
+    usual = {"errors": History(1.0, 1000.0, None, 0.001), "other": History()}
+    record = replace(first.record, history=usual)
+    changed = replace(ERRORS, metric=ResponseRate(("429",), counts_failures=True))
+    after = replace(PLAN, gates=(changed, replace(ERRORS, name="other")))
+    attached = begun(after, record=record, replan=True)
+    assert isinstance(attached, Attach)
+    assert set(attached.record.history) == {"other"}

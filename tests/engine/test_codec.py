@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.engine.codec import Unreadable, decode, encode
+from controller.engine.codec import Unreadable, decode, encode, must_fit
 from controller.engine.record import (
     DUTY_MAX,
     Accumulated,
@@ -36,6 +36,7 @@ from controller.gates.rise import Rise
 from controller.gates.state import Block, State
 from controller.gates.tally import Side, Tally
 from controller.gates.trend import Trend
+from tests.engine.builders import PLAN, running
 
 NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -284,3 +285,9 @@ def test_every_write_has_a_nonce_of_its_own() -> None:
 
 def _fields(record: Record) -> dict[str, Any]:
     return {name: getattr(record, name) for name in Record.__slots__}
+
+
+def test_a_record_that_came_from_a_stage_its_plan_does_not_have_is_refused() -> None:
+    record = running(1, came_from=len(PLAN.stages))
+    with pytest.raises(Unreadable, match="it came from stage 4 of 3"):
+        must_fit(PLAN, record)
