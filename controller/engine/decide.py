@@ -63,7 +63,7 @@ def _decide_seen(
     if lost and not way_back:
         return moves.roll_back(record, service, now, lost)
     if record.shift is not None:
-        return _shifting(plan, record, observation, service, now)
+        return _shifting(plan, record, observation, service, now, way_back)
     if way_back or (record.ask and record.ask.kind is AskKind.NO_WAY_BACK):
         return _without_way_back(plan, record, observation, service, now, way_back, lost)
     if record.phase is Phase.STARTING:
@@ -173,7 +173,12 @@ def _rolling_back(record: Record, service: ServiceState, now: datetime) -> Decis
 
 
 def _shifting(
-    plan: Plan, record: Record, observation: Observation, service: ServiceState, now: datetime
+    plan: Plan,
+    record: Record,
+    observation: Observation,
+    service: ServiceState,
+    now: datetime,
+    way_back: str,
 ) -> Decision:
     """Judge the stage before until the split is in force; then note that it is."""
     watched = watch(plan, record, observation)
@@ -181,18 +186,22 @@ def _shifting(
     events = seen_events(record, watched, now)
     record = replace(record, verdicts={n: word(v) for n, v in watched.verdicts.items()})
     failed = [why for on, why in failed_gates(plan, record, watched.verdicts) if on in BACKWARD]
-    if failed:
-        reason = f"while shifting to {record.weight}%: {'; '.join(failed)}"
+    reason = f"while shifting to {record.weight}%: {'; '.join(failed)}"
+    if failed and way_back:
+        events = (*events, Message(now, "shout", f"{reason}; but {way_back}"))
+    if failed and not way_back:
         decision = moves.roll_back(record, service, now, reason, verdicts=watched.verdicts)
     elif _is_in_force(record, service):
         arrive = moves.promoted if record.phase is Phase.PROMOTING else moves.in_force
         decision = arrive(plan, record, service, now)
     else:
-        decision = _not_in_force(plan, record, service, now)
+        decision = _not_in_force(plan, record, service, now, way_back)
     return replace(decision, events=(*events, *decision.events), verdicts=watched.verdicts)
 
 
-def _not_in_force(plan: Plan, record: Record, service: ServiceState, now: datetime) -> Decision:
+def _not_in_force(
+    plan: Plan, record: Record, service: ServiceState, now: datetime, way_back: str
+) -> Decision:
     assert record.shift is not None
     waited = now - record.shift.at
     failed = service.ready is False and not service.reconciling
@@ -203,6 +212,9 @@ def _not_in_force(plan: Plan, record: Record, service: ServiceState, now: dateti
         if failed
         else f"the shift to {record.weight}% is not in force after {minutes_shown(waited)}"
     )
+    if way_back:
+        shout = Message(now, "shout", f"{why}; but {way_back}")
+        return moves.note(record, service, now, why, moves.SOON, events=(shout,))
     if record.trial is not None and record.weight > record.shift.weight_before:
         return moves.roll_back(record, service, now, why)
     if record.weight > record.shift.weight_before:

@@ -273,7 +273,8 @@ def promoting(
 ) -> Decision:
     """Ask for everything by a person's word; the rollout is done once that is in force."""
     before, stage = record.weight, record.stage
-    if record.shift is not None and record.shift.weight_before < record.weight:
+    rising = record.shift is not None and record.shift.weight_before < record.weight
+    if record.shift is not None and rising and record.trial is None:
         before, stage = record.shift.weight_before, stage - 1  # that stage was never reached
     asked = replace(
         record,

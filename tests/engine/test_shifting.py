@@ -10,6 +10,7 @@ import pytest
 
 from controller.engine.decide import decide
 from controller.engine.decision import Action, Decision
+from controller.engine.events import Message
 from controller.engine.observation import (
     NotSeen,
     Observation,
@@ -379,3 +380,34 @@ def test_the_wealth_of_one_stage_counts_in_the_next() -> None:
     after = world.record.gates["errors"].state
     assert after.tally == Tally()
     assert after.log_evidence(Question.STABLE) == before
+
+
+def test_what_fails_while_shifting_is_shouted_where_there_is_no_way_back() -> None:
+    """Traffic moved onto a stable that is not ready would fail all of it."""
+    record = replace(
+        running(1, LOOSER), shift=Shift(at(0), 10), in_force=None, came_from=0, weight_before=10
+    )
+    record = replace(record, gates={"errors": Accumulated(at(-20))})
+    now = at(5)
+    asked = windows(LOOSER, record, now)
+    seen: dict[Query, Seen[Readings] | NotSeen] = {}
+    for query, window in asked.items():
+        count = (window.end - window.start) // MINUTE
+        ends = [window.start + MINUTE * (n + 1) for n in range(count)]
+        seen[query] = Seen(readings(query, ends, 30, 0, 10))
+    for ready in (True, False):
+        decision = decide(
+            LOOSER,
+            record,
+            Observation(
+                Seen(service_of(record, statuses=NOT_YET, reconciling=True)),
+                Seen(RevisionState(NEW, ready=True)),
+                Seen(RevisionState(OLD, ready=ready, why="its image is gone")),
+                seen,
+                asked,
+            ),
+            now,
+        )
+        assert rolls_back(decision) is ready
+        shouts = [e.text for e in decision.events if isinstance(e, Message) and e.level == "shout"]
+        assert bool(shouts) is not ready
