@@ -37,7 +37,8 @@ def leads_to(plan: Plan, gate: Gate, verdict: Verdict) -> Failed | None:
         case Undecided(reason, _, Why.BOTH_FAILING) if (
             plan.when.both_failing is BothFailing.ROLL_BACK
         ):
-            return OnFail.ROLL_BACK, f"{gate.name} {reason}"
+            on_fail = OnFail.ROLL_BACK if gate.on_fail in BACKWARD else gate.on_fail
+            return on_fail, f"{gate.name} {reason}"
         case _:
             return None
 

@@ -13,7 +13,7 @@ from controller.engine.events import Event, Judged, Message, Observed
 from controller.engine.failing import failed_checks, on_failure, open_checks, to_ask
 from controller.engine.observation import Observation, ServiceState
 from controller.engine.record import AskKind, Record
-from controller.engine.trial import both_failing, failing_with_stable
+from controller.engine.trial import both_failing, is_over, proved_guilty
 from controller.engine.watching import (
     SETTLE,
     Watched,
@@ -91,8 +91,10 @@ def watching(
     record, verdicts = watched.record, watched.verdicts
     events = seen_events(record, watched, now)
     record = replace(record, verdicts={n: word(v) for n, v in verdicts.items()})
-    decision = on_failure(plan, record, observation, service, verdicts, now) or _on_ask_or_hold(
-        plan, record, observation, service, watched, now
+    decision = (
+        on_failure(plan, record, observation, service, verdicts, now)
+        or proved_guilty(record, service, watched, now)
+        or _on_ask_or_hold(plan, record, observation, service, watched, now)
     )
     return replace(decision, events=(*events, *decision.events), verdicts=verdicts)
 
@@ -181,7 +183,7 @@ def _while_asking(
         text = "Monitoring answers again"
     elif ask.kind in (AskKind.UNDECIDED, AskKind.GATE) and not still_open:
         text = "the missing evidence came"
-    elif ask.kind is AskKind.BOTH_FAILING and not failing_with_stable(watched.verdicts):
+    elif ask.kind is AskKind.BOTH_FAILING and is_over(plan, record, watched.verdicts):
         text = "stable is well again, and so is the candidate"
     else:
         decision = answered(plan, record, service, now, ask.reason)

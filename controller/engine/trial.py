@@ -21,17 +21,17 @@ from controller.engine.record import Accumulated, AskKind, Record, Trial
 from controller.engine.watching import (
     Watched,
     interval,
+    may_be_tested,
     relapse_until,
     seen_since_raised,
     terms_of,
 )
 from controller.gates.betting import NOTHING, Question, needed
-from controller.gates.counting import is_rate
 from controller.gates.intervals import lower, upper
 from controller.gates.state import relieved
 from controller.gates.verdict import Undecided, Verdict, Why
 from controller.gates.wording import count_text
-from controller.plan.model import BothFailing, Gate, Plan
+from controller.plan.model import Gate, OnFail, Plan
 
 NEAR_A_SHIFT = timedelta(minutes=11)  # a minute to settle, and ten
 LONG = timedelta(hours=1)
@@ -41,16 +41,46 @@ TEST_MOST = timedelta(hours=1)
 LEVEL = 0.05
 STILL = 0.8  # of the bad share before: above that it has not fallen
 AGAIN = 0.5  # of that: below it nothing has come back
+TOLD = "both failing since"  # of which incident a person was asked, among what was told
 PROVED = -math.log(LEVEL)
 
 
-def failing_with_stable(verdicts: Mapping[str, Verdict]) -> dict[str, Undecided]:
-    """Return the gates that the candidate breaks together with stable."""
+def failing_with_stable(plan: Plan, verdicts: Mapping[str, Verdict]) -> dict[str, Undecided]:
+    """Return the gates that the candidate breaks together with stable; what only observes, not."""
+    observes = {
+        gate.name for gate in (*plan.gates, *plan.own_gates) if gate.on_fail is OnFail.OBSERVE
+    }
     return {
         name: verdict
         for name, verdict in verdicts.items()
-        if isinstance(verdict, Undecided) and verdict.why is Why.BOTH_FAILING
+        if isinstance(verdict, Undecided)
+        and verdict.why is Why.BOTH_FAILING
+        and name not in observes
     }
+
+
+def is_over(plan: Plan, record: Record, verdicts: Mapping[str, Verdict]) -> bool:
+    """Tell whether what both revisions failed is over."""
+    if record.trial is not None:
+        return record.trial.well.log_evidence >= PROVED
+    return not failing_with_stable(plan, verdicts)
+
+
+def proved_guilty(
+    record: Record, service: ServiceState, watched: Watched, now: datetime
+) -> Decision | None:
+    """Roll back if the failures fell with the weight and came back with it, whoever waits."""
+    trial = record.trial
+    if trial is None or trial.raised is None or not trial.blamed:
+        return None
+    if trial.stayed.log_evidence < PROVED:
+        return None
+    bad, requests = trial.seen
+    reason = (
+        "it was us: the failures of both revisions fell with the candidate's weight and came "
+        f"back with it ({count_text(bad)} of {count_text(requests)} requests)"
+    )
+    return moves.roll_back(record, service, now, reason, verdicts=watched.verdicts)
 
 
 def both_failing(
@@ -60,15 +90,17 @@ def both_failing(
     if record.ask is not None:
         return None
     if record.trial is not None:
-        return _in_trial(plan, record, service, watched, record.trial, now)
-    suffering = failing_with_stable(watched.verdicts)
+        return _in_trial(plan, record, service, record.trial, now)
+    suffering = failing_with_stable(plan, watched.verdicts)
     if not suffering:
         return None
     why = "; ".join(f"{name} {verdict.reason}" for name, verdict in suffering.items())
     since = _since(record, suffering)
     gate = _testable(plan, record, suffering)
     if gate is not None and _is_suspicious(record, gate, now):
-        return _lower(plan, record, service, gate, now, why)
+        lowered = _lower(plan, record, service, gate, now, why)
+        if lowered is not None:
+            return lowered
     look = interval(plan, record, now)
     if record.stopped is None:
         still = replace(record, stopped=now)
@@ -76,14 +108,19 @@ def both_failing(
         return moves.note(
             still, service, now, why, look, transition="hold stands still", events=(said,)
         )
-    if now - since >= LONG and _key(record) not in record.told:
-        asked = replace(record, told=(*record.told, _key(record))[-5:])
-        return ask_once(plan, asked, service, now, AskKind.BOTH_FAILING, why)
-    return kept(plan, record, service, now, why, look)
+    return _ask_of_long(plan, record, service, since, now, why)
 
 
-def _key(record: Record) -> str:
-    return f"both failing {record.weight}%"
+def _ask_of_long(
+    plan: Plan, record: Record, service: ServiceState, since: datetime, now: datetime, why: str
+) -> Decision:
+    """Ask a person once an incident is long; once of each."""
+    key = f"{TOLD} {since:%Y-%m-%dT%H:%M}"
+    if now - since < LONG or key in record.told:
+        return kept(plan, record, service, now, why, interval(plan, record, now))
+    others = [told for told in record.told if not told.startswith(TOLD)]
+    asked = replace(record, told=(*others, key)[-5:])
+    return ask_once(plan, asked, service, now, AskKind.BOTH_FAILING, why)
 
 
 def _since(record: Record, suffering: Mapping[str, Undecided]) -> datetime:
@@ -97,9 +134,10 @@ def _since(record: Record, suffering: Mapping[str, Undecided]) -> datetime:
 
 def _testable(plan: Plan, record: Record, suffering: Mapping[str, Undecided]) -> Gate | None:
     """Return the gate whose failures can be counted on both revisions together, if it may be."""
-    if plan.when.both_failing is not BothFailing.TEST or record.stage in record.tried:
+    if record.stage in record.tried:
         return None
-    rates = [g for g in plan.gates_at(record.stage) if g.name in suffering and is_rate(g)]
+    judged = [gate for gate in plan.gates_at(record.stage) if gate.name in suffering]
+    rates = [gate for gate in judged if may_be_tested(plan, gate)]
     if record.weight == 100:  # worse than stable was the day before: is it, beside live stable?
         rates = [gate for gate in rates if _is_beyond_reference(plan, record, gate)]
     return next(iter(rates), None)
@@ -125,12 +163,13 @@ def _is_suspicious(record: Record, gate: Gate, now: datetime) -> bool:
 
 def _lower(
     plan: Plan, record: Record, service: ServiceState, gate: Gate, now: datetime, why: str
-) -> Decision:
+) -> Decision | None:
+    """Lower the weight; None where nothing of it was yet seen to fail: what should fall?"""
     rise = record.gates[gate.name].state.rise
     seen = rise.seen if rise is not None else NOTHING
     bad, requests = seen.mine + seen.theirs, seen.of_mine + seen.of_theirs
     if not bad:
-        return kept(plan, record, service, now, why, interval(plan, record, now))
+        return None
     weight = plan.stages[record.stage - 1].weight if record.stage else 0
     trial = Trial(gate.name, now, STILL * lower(bad, requests, LEVEL))
     reason = f"a test whether it is the candidate: {why}"
@@ -144,12 +183,11 @@ def _in_trial(
     plan: Plan,
     record: Record,
     service: ServiceState,
-    watched: Watched,
     trial: Trial,
     now: datetime,
 ) -> Decision:
     if trial.raised is not None:
-        return _after_raising(plan, record, service, watched, trial, now)
+        return _after_raising(plan, record, service, trial, now)
     look = interval(plan, record, now)
     well = trial.well.log_evidence >= PROVED
     if trial.blamed is False:
@@ -157,13 +195,15 @@ def _in_trial(
             text = "the incident is over: both revisions are within the limit again"
             return _raise(plan, record, service, trial, now, text)
         text = "an incident, not the candidate: the failures did not fall when its weight did"
-        return kept(plan, record, service, now, text, look)
+        return _ask_of_long(plan, record, service, trial.at, now, text)
     if well or trial.fell.log_evidence >= PROVED:
         text = "the failures fell with the candidate's weight; it goes up once more to make sure"
         calm = max(upper(*trial.seen, LEVEL), AGAIN * trial.rate)
         once_more = Trial(trial.gate, trial.at, min(calm, AGAIN), blamed=True)
         return _raise(plan, record, service, once_more, now, text)
-    if trial.stayed.log_evidence >= PROVED or now - trial.at > TEST_MOST:
+    known = record.gates.get(trial.gate)
+    seen_for = (known.watermark if known is not None else now) - trial.at
+    if trial.stayed.log_evidence >= PROVED or seen_for > TEST_MOST:
         text = "an incident, not the candidate: the failures did not fall when its weight did"
         told = replace(record, trial=replace(trial, blamed=False))
         said = Message(now, "warning", text)
@@ -187,20 +227,12 @@ def _after_raising(
     plan: Plan,
     record: Record,
     service: ServiceState,
-    watched: Watched,
     trial: Trial,
     now: datetime,
 ) -> Decision:
-    """Roll back if the failures come back within ten minutes of going up."""
+    """Wait for ten minutes: failures that come back within them roll back (`proved_guilty`)."""
     assert trial.raised is not None
     look = interval(plan, record, now)
-    if trial.blamed and trial.stayed.log_evidence >= PROVED:
-        bad, requests = trial.seen
-        reason = (
-            "it was us: the failures of both revisions fell with the candidate's weight and came "
-            f"back with it ({count_text(bad)} of {count_text(requests)} requests)"
-        )
-        return moves.roll_back(record, service, now, reason, verdicts=watched.verdicts)
     known = record.gates.get(trial.gate)
     if trial.blamed and (known is None or known.watermark < relapse_until(trial)):
         text = f"back at {record.weight}%: do both revisions fail again?"

@@ -13,8 +13,8 @@ from datetime import datetime, timedelta
 from controller.engine.observation import NotSeen, Observation, OwnRequest, Seen, Window
 from controller.engine.record import OWN_KEPT, Accumulated, OwnCount, Record, Trial
 from controller.gates import dispersion, kernel
-from controller.gates.betting import Compared, Terms
-from controller.gates.counting import allowed_share
+from controller.gates.betting import Compared, Question, Terms
+from controller.gates.counting import allowed_share, is_rate
 from controller.gates.evidence import (
     MINUTE,
     CodeCounts,
@@ -190,9 +190,19 @@ def terms_of(plan: Plan, record: Record, gate: Gate) -> Terms:
     weight = record.weight if record.shift is None else record.weight_before
     stage = plan.stages[max(judged_stage(record), 0)]
     spread = _updates(stage, weight, known)
-    tested = plan.when.both_failing is BothFailing.TEST and record.stage > 0
-    decides = not tested or (record.stage in record.tried and record.trial is None)
-    return Terms(plan.level, weight, plan.evidence.needs, known, proves, spread, decides)
+    tests = record.stage > 0 and may_be_tested(plan, gate)
+    waits = record.paused is not None or record.ask is not None  # no test begins meanwhile
+    done = record.stage in record.tried or waits
+    decides = not tests or (done and record.trial is None)
+    in_test = record.trial is not None
+    return Terms(plan.level, weight, plan.evidence.needs, known, proves, spread, decides, in_test)
+
+
+def may_be_tested(plan: Plan, gate: Gate) -> bool:
+    """Tell whether a gate that both revisions fail may lower the weight as a test (`trial`)."""
+    counts = is_rate(gate) and gate.limits.roll_back is not None
+    acts = gate.on_fail in (OnFail.ROLL_BACK, OnFail.STEP_BACK)
+    return plan.when.both_failing is BothFailing.TEST and counts and acts
 
 
 def _updates(stage: Stage, weight: int, history: History) -> float:
@@ -342,8 +352,7 @@ def absorbing(
             if moved is None or minute.end > moved[1]:
                 state = absorb(gate, terms, state, minute, in_stage=True)
             elif minute.end <= moved[0]:
-                lower = min(record.weight, record.weight_before)
-                then = replace(terms, weight=lower)
+                then = replace(terms, weight=_weight_in_doubt(record))
                 state = absorb(gate, then, state, minute, in_stage=True)
             else:
                 continue
@@ -353,6 +362,16 @@ def absorbing(
         else:
             continue
         yield minute.end, state
+
+
+def _weight_in_doubt(record: Record) -> int:
+    """Return the weight that minutes before a test's split settled are judged by.
+
+    At 100% stable had no minutes of its own, so that nothing of it is to be missed. Else it is the
+    lower one: it asks for fewer requests.
+    """
+    before = record.weight_before
+    return before if before == 100 else min(record.weight, before)
 
 
 def _moved_in_test(plan: Plan, record: Record, gate: Gate) -> tuple[datetime, datetime] | None:
@@ -408,6 +427,7 @@ def entered(plan: Plan, record: Record) -> Mapping[str, Accumulated]:
     A gate that the stage before did not judge starts here, whatever it saw earlier.
     """
     first = watermark_at_first(plan, record)
+    asked_anew = _proof_asked_anew(plan, record)
     here = {gate.name for gate in plan.gates_at(record.stage)} if record.stage >= 0 else set()
     judged = (
         {gate.name for gate in plan.gates_at(record.came_from)} if record.came_from >= 0 else set()
@@ -415,9 +435,23 @@ def entered(plan: Plan, record: Record) -> Mapping[str, Accumulated]:
     return {
         name: Accumulated(
             first if name in here and name not in judged else known.watermark,
-            known.state.in_new_stage(),
+            (
+                known.state.without(Question.PROOF) if name in asked_anew else known.state
+            ).in_new_stage(),
         )
         for name, known in record.gates.items()
+    }
+
+
+def _proof_asked_anew(plan: Plan, record: Record) -> set[str]:
+    """Return the gates whose limit to advance is another in this stage: another question."""
+    if min(record.stage, record.came_from) < 0:
+        return set()
+    earlier = {gate.name: gate for gate in plan.gates_at(record.came_from)}
+    return {
+        gate.name
+        for gate in plan.gates_at(record.stage)
+        if gate.name in earlier and earlier[gate.name].limits.to_advance != gate.limits.to_advance
     }
 
 
@@ -548,11 +582,7 @@ def continued(plan: Plan, known: Record, written: Record, now: datetime) -> Reco
         if other is None or other.count < own.count:
             both[own.end, own.revision, own.code] = own
     own_now = tuple(both.values())
-    same = (known.stage, known.in_force, known.digest) == (
-        written.stage,
-        written.in_force,
-        written.digest,
-    )
+    same = _split_of(known) == _split_of(written)
     further = all(
         name in known.gates and known.gates[name].watermark >= state.watermark
         for name, state in written.gates.items()
@@ -560,6 +590,13 @@ def continued(plan: Plan, known: Record, written: Record, now: datetime) -> Reco
     if same and further:
         return replace(written, gates=known.gates, verdicts=known.verdicts, own=own_now)
     return assume_own(plan, replace(written, own=own_now), interval(plan, written, now), now)
+
+
+def _split_of(record: Record) -> tuple[object, ...]:
+    """Return what a record's evidence was gathered under."""
+    tested = record.trial and (record.trial.at, record.trial.raised, record.trial.blamed)
+    begun = (record.stage, record.in_force, record.weight, record.digest)
+    return (*begun, record.tried, tested)
 
 
 def assume_own(plan: Plan, record: Record, step: timedelta, until: datetime) -> Record:

@@ -66,6 +66,9 @@ class Terms:
     proves: bool = False  # whether proofs are wanted (needs: proof, or a stage left early)
     spread: float = 1 / MINUTE  # over how many updates a stage's cash is bet
     reference_decides: bool = True  # else it is tested beside live stable first
+    in_test: bool = (
+        False  # stable's missing minutes are the test's doing: nothing is proved by them
+    )
 
 
 @dataclass(frozen=True, slots=True)

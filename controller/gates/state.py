@@ -178,7 +178,7 @@ def _settled(
     for bet in bets:
         question = bet.question
         before = wealth.get(question)
-        if before is None:
+        if before is None or (before.bets and len(before.bets) != len(bet.increments)):
             before, fraction = Wealth(), FIRST
         else:
             is_first = in_stage and question not in touched
@@ -217,8 +217,10 @@ def _is_shared(gate: Gate, terms: Terms, state: State) -> bool:
     limit = gate.limits.roll_back
     if gate.versus_stable is None or limit is None:
         return False
-    if terms.weight == 100 or state.rise is None:
+    if terms.weight == 100:
         return True
+    if state.rise is None:
+        return not is_rate(gate)  # only of rates are the minutes known that speak against it
     return state.rise.is_shared(allowed_share(gate, limit))
 
 
@@ -226,6 +228,8 @@ def _failing(gate: Gate, terms: Terms, state: State, proved: set[Question]) -> Q
     """Return the question by which the candidate fails, None while it does not."""
     if Question.EMERGENCY in proved:
         return Question.EMERGENCY
+    if not _is_judged(gate):
+        return None
     beyond_reference = Question.REFERENCE in proved and terms.reference_decides
     worse = Question.STABLE in proved or beyond_reference
     if isinstance(gate.metric, FailedRequests):
@@ -234,7 +238,14 @@ def _failing(gate: Gate, terms: Terms, state: State, proved: set[Question]) -> Q
         return Question.STABLE if worse else None
     if Question.LIMIT not in proved:
         return None
-    return Question.LIMIT if worse or not is_compared(gate, terms, state) else None
+    alone = not terms.in_test and not is_compared(gate, terms, state)
+    return Question.LIMIT if worse or alone else None
+
+
+def _is_judged(gate: Gate) -> bool:
+    """Tell whether anything but an emergency fails the gate; not where it was stepped back from."""
+    on_its_own = isinstance(gate.metric, _BET_ON_COUNTS)
+    return on_its_own or gate.versus_stable is not None or gate.limits.roll_back is not None
 
 
 def is_compared(gate: Gate, terms: Terms, state: State) -> bool:

@@ -14,10 +14,12 @@ from controller.engine.record import AskKind, Phase
 from controller.gates.history import History
 from controller.plan.model import (
     BothFailing,
+    Limits,
     OnFail,
     Plan,
     Stage,
     Then,
+    Versus,
     WhenMonitoringOut,
     WhenNobodyAnswers,
 )
@@ -122,8 +124,12 @@ class TestWhatComesOfIt:
             "an incident, not the candidate: the failures did not fall when its weight did"
         )
         world.run(130)
-        assert world.moves == [("step_back", 10), ("shift", 50)]
+        assert [move for move in world.moves if move[0] != "ask"] == [
+            ("step_back", 10),
+            ("shift", 50),
+        ]
         assert world.record.trial is None
+        assert world.record.ask is None
         assert (world.record.stage, world.record.weight, world.record.stopped) == (1, 50, None)
         world.run(8 * HOUR)
         assert "roll back" not in world.notes
@@ -208,6 +214,75 @@ class TestTheHold:
         assert (going.record.trial, going.record.weight) == (None, 50)
 
 
+class TestWhoIsAsked:
+    def test_an_incident_that_lasts_an_hour_after_the_test_asks_a_person_once(self) -> None:
+        world = World(LONG, incident(5, 999), stage=1).run(6 * HOUR)
+        assert world.moves == [("step_back", 10), ("ask", 10)]
+        assert world.when(Action.ASK) - world.when(Action.STEP_BACK) >= HOUR
+        assert world.record.ask is not None
+        assert world.record.ask.kind is AskKind.BOTH_FAILING
+
+    def test_each_incident_is_asked_about_and_only_the_last_is_remembered(self) -> None:
+        def two(minute: float, share: float) -> tuple[float, float]:
+            since = (30, 150) if minute < 170 else (200, 330)
+            return incident(*since)(minute, share)
+
+        plan = with_(LONG, both_failing=BothFailing.HOLD)
+        plan = replace(plan, stages=(plan.stages[0], Stage(50, timedelta(hours=20))))
+        world = World(plan, two, stage=1).run(400)
+        assert [move for move, _ in world.moves] == ["ask", "ask"]
+        assert len([told for told in world.record.told if told.startswith("both failing")]) == 1
+
+    def test_guilt_proved_while_it_is_paused_rolls_back(self) -> None:
+        world = World(LONG, poison(), stage=1)
+        while ("shift", 50) not in world.moves:
+            world.tick()
+        paused = pause(LONG, world.record, service_of(world.record), world.now, "ada")
+        assert isinstance(paused, Decision)
+        world.act(paused)
+        world.run(world.minute + 20)
+        assert world.moves[-1] == ("roll_back", 0)
+        assert world.record.outcomes[-1].reason.startswith("it was us")
+
+
+class TestAt100:
+    """Nothing of stable in the same minutes; its day before is no longer proof of innocence."""
+
+    def test_an_incident_is_no_reason_to_roll_back_while_the_weight_is_lowered(self) -> None:
+        usual = {"errors": History(1.0, 1000.0, None, 0.001)}
+        world = World(LONG, incident(5, 60), stage=2)
+        world.record = replace(world.record, history=usual)
+        world.run(100)
+        assert ("step_back", 50) in world.moves
+        assert ("roll_back", 0) not in world.moves
+
+    def test_a_gate_that_makes_no_test_is_decided_by_the_day_before(self) -> None:
+        compared = replace(ERRORS, limits=Limits(), versus_stable=Versus(ratio=2.0))
+        world = World(replace(LONG, gates=(compared,)), incident(5, 999), stage=2)
+        world.record = replace(world.record, history={"errors": History(1.0, 1000.0, None, 0.001)})
+        world.run(60)
+        assert world.moves == [("roll_back", 0)]
+
+    def test_a_bad_release_is_not_left_serving_because_somebody_paused(self) -> None:
+        world = World(LONG, incident(5, 999), stage=2)
+        world.record = replace(world.record, history={"errors": History(1.0, 1000.0, None, 0.001)})
+        paused = pause(LONG, world.record, service_of(world.record), world.now, "ada")
+        assert isinstance(paused, Decision)
+        world.act(paused)
+        world.run(60)
+        assert world.moves == [("roll_back", 0)]
+
+
+class TestGatesThatOnlyObserve:
+    @pytest.mark.parametrize("answer", list(BothFailing))
+    def test_both_failing_moves_and_holds_nothing(self, answer: BothFailing) -> None:
+        watched = replace(ERRORS, on_fail=OnFail.OBSERVE, limits=Limits(0.01, None, 0.02))
+        plan = with_(replace(LONG, gates=(watched,)), both_failing=answer)
+        world = World(plan, incident(5, 100), stage=1).run(90)
+        assert world.moves == []
+        assert world.record.stopped is None
+
+
 class TestMonitoringSilent:
     def test_an_outage_in_the_middle_of_a_test_is_waited_for(self) -> None:
         world = World(LONG, poison(), stage=1, silent=(14, 50)).run(120)
@@ -218,15 +293,17 @@ class TestMonitoringSilent:
     def test_one_lost_answer_hours_into_an_incident_is_no_outage(self) -> None:
         plan = with_(LONG, monitoring_out=WhenMonitoringOut(then=Then.ROLL_BACK))
         world = World(plan, incident(5, 300), stage=1, silent=(200, 203)).run(290)
-        assert world.moves == [("step_back", 10)]
-        assert world.record.ask is None
+        assert [move for move in world.moves if move[0] != "ask"] == [("step_back", 10)]
+        assert world.record.ask is not None
+        assert world.record.ask.kind is AskKind.BOTH_FAILING
 
     def test_a_long_outage_asks_and_the_test_goes_on_when_it_is_over(self) -> None:
         world = World(LONG, incident(5, 400), stage=1, silent=(40, 200)).run(198)
         assert world.record.ask is not None
         assert world.record.ask.kind is AskKind.MONITORING_OUT
-        world.run(300)
-        assert world.record.ask is None
+        asked = world.run(300).record.ask
+        assert asked is not None
+        assert asked.kind is AskKind.BOTH_FAILING
         assert world.record.trial is not None
         assert world.record.stopped is not None  # the hold stands still for the test
         world.run(500)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pytest
@@ -16,11 +16,12 @@ from controller.gates.betting import Question, Terms
 from controller.gates.evidence import Explicit, Histogram, Minute, Number, Value
 from controller.gates.history import History
 from controller.gates.judging import judge
+from controller.gates.kernel import Wealth, wealth_of
 from controller.gates.state import Block, State, absorb, relieved
 from controller.gates.state_json import from_json, to_json
 from controller.gates.tally import Tally
 from controller.gates.verdict import Fail, Pass, Undecided, Why
-from controller.plan.model import Gate, Versus
+from controller.plan.model import Gate, Limits, Versus
 from tests.gates.builders import (
     ALONE,
     ARRIVAL,
@@ -445,3 +446,31 @@ def test_at_100_only_the_last_day_is_left_to_compare_with() -> None:
     known = replace(AT_100, history=History(1.0, 100.0, None, 0.10))
     assert failed_after(ERRORS, [(codes(100, 8), None)] * 60, known) is None
     assert failed_after(ERRORS, [(codes(100, 8), None)] * 60, AT_100) is not None
+
+
+def test_a_gate_that_was_stepped_back_from_fails_by_an_emergency_only() -> None:
+    """What its minutes still say has led to the step back already."""
+    worse = [(codes(100, 30), codes(900, 1))] * 10
+    left = replace(WITH_EMERGENCY, limits=Limits(emergency=0.9), versus_stable=None)
+    grown_before = grown(replace(WITH_EMERGENCY, limits=Limits(0.01, None, 0.02, 0.9)), worse)
+    assert grown_before.failed is not None
+    again = replace(grown_before, failed=None, failed_at=None)
+    assert grown(left, worse, state=again).failed is None
+
+
+def test_bets_of_another_question_are_not_gone_on_with() -> None:
+    """A gate whose limits changed places its bets elsewhere; it begins anew, and nothing breaks."""
+    few = State(wealth={Question.LIMIT: wealth_of(-1.0, (0.0, 0.0))})
+    state = grown(ERRORS, [(codes(100, 0), codes(900, 0))], state=few)
+    fresh = grown(ERRORS, [(codes(100, 0), codes(900, 0))])
+    assert state.wealth[Question.LIMIT] == fresh.wealth[Question.LIMIT]
+
+
+def test_over_the_limit_with_no_rise_is_nobody_elses_failure_below_100() -> None:
+    """The minutes that spoke against it have passed; nothing of stable is known to fail."""
+    proved: Mapping[Question, Wealth] = {Question.LIMIT: wealth_of(10.0, ())}
+    beside = (codes(1, 0), codes(9, 0))
+    assert grown(ERRORS, [beside], state=State(wealth=proved)).failing_since is None
+    alone = (codes(1, 0), None)
+    usual = replace(AT_100, history=History(1.0, 1000.0, None, 0.05))
+    assert grown(ERRORS, [alone], usual, State(wealth=proved)).failing_since is not None
