@@ -19,11 +19,12 @@ from controller.engine.observation import (
     Target,
     Window,
 )
-from controller.engine.record import Accumulated, Record, Shift
-from controller.engine.watching import entered, terms_of, warmed_up, windows
+from controller.engine.record import Accumulated, Record, Shift, Trial
+from controller.engine.watching import continued, entered, terms_of, warmed_up, windows
 from controller.gates.betting import Question
 from controller.gates.evidence import Query, Readings, Requests, Value
 from controller.gates.history import History
+from controller.gates.kernel import wealth_of
 from controller.gates.state import State
 from controller.gates.tally import Side, Tally
 from controller.plan.model import (
@@ -411,3 +412,29 @@ def test_what_fails_while_shifting_is_shouted_where_there_is_no_way_back() -> No
         assert rolls_back(decision) is ready
         shouts = [e.text for e in decision.events if isinstance(e, Message) and e.level == "shout"]
         assert bool(shouts) is not ready
+
+
+@pytest.mark.parametrize(("to_advance", "kept"), [(0.01, True), (0.005, False)])
+def test_a_proof_for_another_limit_is_no_proof_in_the_next_stage(
+    to_advance: float,
+    kept: bool,  # noqa: FBT001
+) -> None:
+    """Within 1% says nothing of within 0.5%."""
+    own = Limits(maximum=to_advance, roll_back=0.02, emergency=0.5)
+    plan = replace(LOOSER, stages=(Stage(10, HALF), Stage(50, HALF, limits={"errors": own})))
+    proved = State(wealth={Question.PROOF: wealth_of(5.0, ()), Question.LIMIT: wealth_of(1.0, ())})
+    record = running(1, plan, came_from=0, gates={"errors": Accumulated(at(0), proved)})
+    state = entered(plan, record)["errors"].state
+    assert (Question.PROOF in state.wealth) is kept
+    assert Question.LIMIT in state.wealth
+
+
+def test_another_writers_test_is_not_overwritten_by_evidence_of_another_weight() -> None:
+    """What this process absorbed at 50% is no evidence of what a test lowered to 10%."""
+    known = running(1, LOOSER, gates={"errors": Accumulated(at(20))})
+    trial = Trial("errors", at(15), 0.1)
+    tested = replace(
+        known, weight=10, tried=(1,), trial=trial, gates={"errors": Accumulated(at(16))}
+    )
+    assert continued(LOOSER, known, known, at(21)).gates["errors"].watermark == at(20)
+    assert continued(LOOSER, known, tested, at(21)).gates["errors"].watermark == at(16)
