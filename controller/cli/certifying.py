@@ -22,7 +22,8 @@ from controller.engine.certificate import (
     room_for,
     tried,
 )
-from controller.engine.watching import exact_codes, floor_minute
+from controller.engine.watching import exact_codes
+from controller.engine.whole import floor_minute
 from controller.engine.wording import minutes_shown
 from controller.gates.evidence import MINUTE, Query, Value, minutes_of, query_of
 

@@ -11,7 +11,8 @@ from controller.engine.past import past_between
 from controller.engine.preflight import histories, looks_until
 from controller.engine.replaying import Past
 from controller.engine.segments import weights_of
-from controller.engine.watching import exact_codes, floor_minute, queries
+from controller.engine.watching import exact_codes, queries
+from controller.engine.whole import floor_minute
 from controller.gates.betting import requests_in
 from controller.gates.evidence import Minute, Query, Readings, Requests, minutes_of
 

@@ -13,8 +13,9 @@ from datetime import datetime
 from controller.engine import moves
 from controller.engine.decision import Action, Decision
 from controller.engine.observation import ServiceState
+from controller.engine.own import assume_own
 from controller.engine.record import Phase, Record
-from controller.engine.watching import assume_own, interval, unwatched_after
+from controller.engine.watching import interval, unwatched_after
 from controller.gates.evidence import MINUTE
 from controller.plan.model import Plan
 

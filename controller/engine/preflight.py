@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from controller.engine.observation import NotSeen, Seen, ServiceState, Window
-from controller.engine.watching import delay_of, exact_codes, floor_minute
+from controller.engine.watching import delay_of, exact_codes
+from controller.engine.whole import floor_minute
 from controller.engine.wording import minutes_shown
 from controller.gates.counting import is_rate
 from controller.gates.evidence import MINUTE, Query, Readings, minutes_of, query_of

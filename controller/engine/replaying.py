@@ -13,15 +13,8 @@ from datetime import datetime
 
 from controller.engine.failing import leads_to
 from controller.engine.record import Accumulated, Phase, Record, Trial
-from controller.engine.watching import (
-    SETTLE,
-    absorbing,
-    ceil_minute,
-    entered,
-    queries,
-    terms_of,
-    watermark,
-)
+from controller.engine.watching import SETTLE, absorbing, entered, queries, terms_of, watermark
+from controller.engine.whole import ceil_minute
 from controller.gates.betting import Terms
 from controller.gates.evidence import MINUTE, Minute, Query
 from controller.gates.history import History

@@ -10,20 +10,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from controller.engine.observation import NotSeen, Observation, OwnRequest, Seen, Window
-from controller.engine.record import OWN_KEPT, Accumulated, OwnCount, Record, Trial
+from controller.engine.observation import NotSeen, Observation, Seen, Window
+from controller.engine.own import assume_own, remembered, users_minutes, with_sent
+from controller.engine.record import Accumulated, Record, Trial
+from controller.engine.whole import ceil_minute, floor_minute
 from controller.gates import dispersion, kernel
 from controller.gates.betting import Compared, Question, Terms
 from controller.gates.counting import allowed_share, is_rate
 from controller.gates.evidence import (
     MINUTE,
-    CodeCounts,
-    Histogram,
     Minute,
     Query,
-    Readings,
-    Value,
-    minutes_of,
     query_of,
 )
 from controller.gates.history import History
@@ -53,17 +50,6 @@ _COUNTING = (ResponseRate, RequestCount, Arrival, FailedRequests)
 RELAPSE = timedelta(minutes=10)
 RESERVE = 120  # bets are placed evenly over at least so many minutes
 HEARTBEAT_MIN = timedelta(minutes=30)
-
-
-def floor_minute(time: datetime) -> datetime:
-    """Return the last whole minute at or before `time`."""
-    return time.replace(second=0, microsecond=0)
-
-
-def ceil_minute(time: datetime) -> datetime:
-    """Return the first whole minute at or after `time`."""
-    floor = floor_minute(time)
-    return floor if floor == time else floor + MINUTE
 
 
 def stage_of(plan: Plan, record: Record) -> Stage | None:
@@ -224,7 +210,7 @@ class Watched:
 
 def watch(plan: Plan, record: Record, observation: Observation) -> Watched:
     """Absorb what is new and judge every gate of the stage. Each minute is absorbed once."""
-    record = replace(record, own=_own(record, observation.own))
+    record = replace(record, own=with_sent(record, observation.own))
     fresh: dict[Query, tuple[Minute, ...]] = {}
     blind = ""
     for query, seen in observation.readings.items():
@@ -232,7 +218,7 @@ def watch(plan: Plan, record: Record, observation: Observation) -> Watched:
             case NotSeen(why):
                 blind = why
             case Seen(readings):
-                fresh[query] = _minutes(record, readings, observation.windows[query])
+                fresh[query] = users_minutes(record, readings, observation.windows[query])
     stage = judged_stage(record)
     if stage < 0:
         return Watched(record, {}, fresh, blind)
@@ -254,8 +240,7 @@ def watch(plan: Plan, record: Record, observation: Observation) -> Watched:
             known = Accumulated(end, state)
             gates[gate.name] = known
         verdicts[gate.name] = judge(gate, terms, known.state)
-    remembered = _remembered(replace(record, gates=gates))
-    return Watched(remembered, verdicts, fresh, blind)
+    return Watched(remembered(replace(record, gates=gates)), verdicts, fresh, blind)
 
 
 def _tested(
@@ -488,89 +473,6 @@ def served_in_stage(plan: Plan, record: Record) -> int:
     return max(counted, default=0)
 
 
-# What we sent ourselves -----------------------------------------------------------------------
-
-
-def _own(record: Record, sent: tuple[OwnRequest, ...]) -> tuple[OwnCount, ...]:
-    """Add this tick's own requests, and forget those that every gate has passed."""
-    counts = {(o.end, o.revision, o.code): o for o in record.own}
-    for request in sent:
-        key = (ceil_minute(request.at), request.revision, request.code)
-        old = counts.get(key) or OwnCount(*key, 0, 0.0)
-        total = old.latency_ms * old.count + request.latency_ms
-        counts[key] = OwnCount(*key, old.count + 1, round(total / (old.count + 1), 1))
-    return tuple(counts.values())
-
-
-def _remembered(record: Record) -> Record:
-    """Forget own requests that every gate has passed, and the oldest of too many.
-
-    While Monitoring is silent they pile up; the record may not. Minutes whose own requests were
-    forgotten are no evidence any more: nobody could say what in them was ours.
-    """
-    done = min((a.watermark for a in record.gates.values()), default=None)
-    needed = sorted(
-        (o for o in record.own if done is None or o.end > done), key=lambda own: own.end
-    )
-    dropped, kept = needed[:-OWN_KEPT], needed[-OWN_KEPT:]
-    unknown = dropped[-1].end if dropped else record.unknown_until
-    if unknown is not None and done is not None and unknown <= done:
-        unknown = None
-    return replace(record, own=tuple(kept), unknown_until=unknown)
-
-
-def _minutes(record: Record, readings: Readings, window: Window) -> tuple[Minute, ...]:
-    own: dict[tuple[str, datetime], list[OwnCount]] = {}
-    for one in record.own:
-        own.setdefault((one.revision, one.end), []).append(one)
-    real: dict[str, dict[datetime, Value]] = {}
-    for revision, series in readings.items():
-        users = real[revision] = {}
-        for at, value in series.items():
-            mine = own.get((revision, at))
-            left = value if mine is None else _without_own(mine, value)
-            if left is not None:
-                users[at] = left
-    start = max(window.start, record.unknown_until or window.start)
-    return minutes_of(real, record.candidate, record.before, start, window.end)
-
-
-def _without_own(mine: list[OwnCount], value: Value) -> Value | None:
-    """Take our own requests out of a minute; None: nothing else was in it."""
-    guessed = sum(o.count for o in mine if not o.latency_ms)
-    if isinstance(value, CodeCounts | Histogram) and value.total <= guessed:
-        return None  # all of it may be ours: what is left of it would be its errors only
-    match value:
-        case CodeCounts(codes):
-            left = dict(codes)
-            for own in mine:
-                key = str(own.code) if str(own.code) in left else f"{own.code // 100}xx"
-                left[key] = max(left.get(key, 0) - own.count, 0)
-            counted = CodeCounts({code: count for code, count in left.items() if count})
-            return counted if counted.total else None
-        case Histogram():
-            return _histogram_without(value, mine)
-        case _:
-            return value
-
-
-def _histogram_without(value: Histogram, mine: list[OwnCount]) -> Histogram | None:
-    counts, total = dict(value.counts), value.mean * value.total
-    for own in mine:
-        for _ in range(own.count):
-            there = [index for index, count in counts.items() if count]
-            if not there:
-                return None
-            latency = own.latency_ms or value.mean  # 0: assumed, its latency is not known
-            wanted = value.bucket_of(latency)
-            nearest = min(there, key=lambda index: (abs(index - wanted), index))
-            counts[nearest] -= 1
-            total -= latency
-    left = {index: count for index, count in counts.items() if count}
-    number = sum(left.values())
-    return Histogram(value.buckets, left, max(total, 0.0) / number) if number else None
-
-
 def continued(plan: Plan, known: Record, written: Record, now: datetime) -> Record:
     """Return another writer's record with what this process knows beyond it.
 
@@ -597,32 +499,3 @@ def _split_of(record: Record) -> tuple[object, ...]:
     tested = record.trial and (record.trial.at, record.trial.raised, record.trial.blamed)
     begun = (record.stage, record.in_force, record.weight, record.digest)
     return (*begun, record.tried, tested)
-
-
-def assume_own(plan: Plan, record: Record, step: timedelta, until: datetime) -> Record:
-    """Return the record with one request of ours per check and `step`, as far as none is known.
-
-    From when it was last known what was sent: the record's writer may have been a person, who knows
-    nothing of it. A minute that held none of ours loses one too many, which only makes the sample
-    smaller.
-    """
-    from_stage = [c for c in plan.checks if c.when.value != "before"]
-    if record.at is None or record.in_force is None or not from_stage:
-        return record
-    known = {(o.end, o.revision) for o in record.own}
-    added: list[OwnCount] = []
-    per_side = {
-        record.candidate: sum(
-            len(c.each) or 1 for c in from_stage if "candidate.url" in c.url.refs
-        ),
-        record.stable: sum(len(c.each) or 1 for c in from_stage if "stable.url" in c.url.refs),
-    }
-    last = max((o.end for o in record.own), default=record.in_force)
-    at = max(min(record.at, last), until - timedelta(hours=12)) + step
-    while at < until:
-        for revision, count in per_side.items():
-            end = ceil_minute(at)
-            if count and (end, revision) not in known:
-                added.append(OwnCount(end, revision, 200, count, 0.0))
-        at += step
-    return replace(record, own=(*record.own, *added))

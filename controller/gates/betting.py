@@ -29,7 +29,6 @@ from controller.plan.model import (
     FailedRequests,
     Gate,
     Needs,
-    OnFail,
     RequestCount,
     ResponseRate,
 )
@@ -98,11 +97,6 @@ def thresholds(level: float, has_emergency: bool) -> Mapping[Question, float]:  
         Question.PROOF: -math.log(PROOF_LEVEL),
         Question.RELIEF: -math.log(PROOF_LEVEL),
     }
-
-
-def can_fail(gate: Gate) -> bool:
-    """Tell whether the gate can do more than keep a stage from being left."""
-    return not gate.only_advances
 
 
 def bets_of(
@@ -397,8 +391,3 @@ def _paired(gate: Gate, mine: float, theirs: float) -> tuple[float, ...]:
     return means.paired_increments(
         min(max(worse / width, -1.0), 1.0), min((versus.worse_by or 0.0) / width, 1.0)
     )
-
-
-def shares_of_level(gate: Gate) -> bool:
-    """Tell whether the gate takes a part of `false_rollback`."""
-    return can_fail(gate) and gate.on_fail is not OnFail.OBSERVE

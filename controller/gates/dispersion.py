@@ -7,7 +7,7 @@ those of one side do not, so what one minute may say is capped the more, the bur
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 BATCH = 15  # minutes: catches storms up to about ten minutes, which batches of five do not
@@ -16,20 +16,6 @@ BATCHES_MIN = 16  # four hours: with less history the inflation counts as unknow
 CAP_MAX, CAP_MIN, CAP_UNKNOWN = 2.3, 1.0, 1.5
 _PSEUDO_BATCHES = 10  # pull the estimate to 1 where failures are rare
 BLOCK_MAX = 5  # minutes
-
-
-def batched(
-    minutes: Iterable[tuple[int, int, int]], size: int = BATCH
-) -> tuple[tuple[int, int], ...]:
-    """Return (requests, failures) per batch of `size` minutes, oldest first, empty ones left out.
-
-    minutes: (index of the minute, requests, failures); history may have negative indices.
-    """
-    batches: dict[int, tuple[int, int]] = {}
-    for index, requests, failures in minutes:
-        n, x = batches.get(index // size, (0, 0))
-        batches[index // size] = (n + requests, x + failures)
-    return tuple(batches[key] for key in sorted(batches) if batches[key][0])
 
 
 def inflation(batches: Sequence[tuple[int, int]]) -> float:

@@ -106,11 +106,6 @@ def excess(
     return total
 
 
-def first_minute(failed: Sequence[float], probability: float = HALF) -> int | None:
-    """Return the first minute (from 0) by which the gate has failed with this probability."""
-    return next((index for index, chance in enumerate(failed) if chance >= probability), None)
-
-
 def detectable(
     holds: Sequence[Hold], service: Service, rule: FailRule, probability: float = 0.8
 ) -> float | None:

@@ -35,7 +35,8 @@ from controller.engine.observation import (
 from controller.engine.preflight import Look
 from controller.engine.record import Phase, Record
 from controller.engine.split import TAG_NEW, TAG_OLD
-from controller.engine.watching import SETTLE, ceil_minute, windows
+from controller.engine.watching import SETTLE, windows
+from controller.engine.whole import ceil_minute
 from controller.gates.evidence import CodeCounts, Query, Readings, Requests
 from controller.plan.compact import digest
 from controller.plan.model import Check, CustomMetric, Plan

@@ -21,13 +21,13 @@ from controller.gates.betting import (
     comparison,
     needed,
     requests_in,
-    shares_of_level,
 )
 from controller.gates.counting import accused
 from controller.gates.dispersion import CAP_UNKNOWN
 from controller.gates.evidence import CodeCounts, Explicit, Exponential, Histogram, Value
 from controller.gates.history import History, history_of
 from controller.plan.model import CustomMetric, Gate, Limits, OnFail, Versus
+from tests.engine.builders import PLAN
 from tests.gates.builders import (
     ALONE,
     ARRIVAL,
@@ -129,9 +129,11 @@ class TestQuestions:
         assert max(limit, beside) + emergency <= LEVEL * (1 + 1e-9)
 
     def test_only_gates_that_can_roll_back_take_a_share_of_the_level(self) -> None:
-        assert all(shares_of_level(gate) for gate in (ERRORS, SCORE, ARRIVAL, BUDGET))
-        assert not any(shares_of_level(gate) for gate in (REQUESTS, FASTER))
-        assert not shares_of_level(replace(ERRORS, on_fail=OnFail.OBSERVE))
+        sharing = (ERRORS, SCORE, ARRIVAL, BUDGET)
+        watched = replace(ERRORS, on_fail=OnFail.OBSERVE)
+        plan = replace(PLAN, gates=(*sharing, REQUESTS, FASTER, watched))
+        own = len(plan.own_gates)
+        assert plan.level == plan.evidence.false_rollback / (len(sharing) + own)
 
     def test_what_one_minute_may_say_is_capped_the_more_the_noisier_stable_was(self) -> None:
         both = (codes(100, 2), codes(900, 9))

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from controller.gates.dispersion import (
     autocorrelation,
-    batched,
     block_length,
     cap,
     inflation,
@@ -40,12 +39,6 @@ def test_bursts_inflate() -> None:
     bursts = [(1000, 80 if i % 16 == 0 else 0) for i in range(96)]
     assert inflation(even) == 1
     assert inflation(bursts) > 10
-
-
-def test_minutes_fall_into_batches_of_fifteen() -> None:
-    minutes = [(14, 10, 1), (0, 10, 0), (15, 20, 2), (31, 0, 0), (-1, 5, 1), (-15, 5, 0)]
-    assert batched(minutes) == ((10, 1), (20, 1), (20, 2))
-    assert batched(minutes, size=1000) == ((10, 1), (40, 3))
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -14,13 +15,17 @@ from controller.gates.planner import (
     chances,
     detectable,
     excess,
-    first_minute,
 )
 
 SIX = 6e-7
 HOLDS = [Hold(weight, 30) for weight in (0.05, 0.10, 0.25, 0.50, 1.0)]
 RULE = FailRule(limit=0.01, ratio=2, limit_level=0.01, ratio_level=0.01, cap=2.3)
 BUSY = Service(requests=120, stable=0.005)
+
+
+def first_minute(failed: Sequence[float], probability: float = 0.5) -> int | None:
+    """Return the first minute (from 0) by which the gate has failed with this probability."""
+    return next((index for index, chance in enumerate(failed) if chance >= probability), None)
 
 
 @pytest.mark.parametrize(
