@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import google.auth
@@ -18,8 +19,10 @@ from google.cloud.run_v2 import RevisionsClient, ServicesClient
 from google.cloud.run_v2.services.revisions.transports import RevisionsGrpcTransport
 from google.cloud.run_v2.services.services.transports import ServicesGrpcTransport
 
+from controller.cloud import v1
 from controller.cloud.target import Endpoint
 from controller.cloud.translate import translating
+from controller.engine.observation import ServiceName
 
 if TYPE_CHECKING:
     from google.cloud.monitoring_v3 import MetricServiceClient
@@ -29,12 +32,12 @@ SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
 
 @dataclass(frozen=True, slots=True)
 class RunClients:
-    """What `CloudRun` is made of. base_url: region → origin of the v1 API there."""
+    """What `CloudRun` is made of. url_of: a service's URL in the v1 API."""
 
     services: ServicesClient
     revisions: RevisionsClient
     session: requests.Session
-    base_url: Callable[[str], str]
+    url_of: Callable[[ServiceName], str]
 
 
 def run_clients(endpoint: Endpoint | None, user_agent: str) -> RunClients:
@@ -42,7 +45,9 @@ def run_clients(endpoint: Endpoint | None, user_agent: str) -> RunClients:
     if endpoint is not None and endpoint.plaintext:
         session = requests.Session()
         session.trust_env = False
-        return run_clients_on(_plain_channel(endpoint), session, endpoint.url, user_agent)
+        # One address for every region: the URL must name it.
+        url_of = partial(v1.located, endpoint.url)
+        return run_clients_on(_plain_channel(endpoint), session, user_agent, url_of)
     from google.auth.transport.requests import AuthorizedSession  # noqa: PLC0415
 
     credentials = _credentials()
@@ -56,12 +61,15 @@ def run_clients(endpoint: Endpoint | None, user_agent: str) -> RunClients:
             transport=RevisionsGrpcTransport(host=host, credentials=credentials, client_info=info)
         ),
         AuthorizedSession(credentials),
-        _base_url(endpoint),
+        partial(v1.namespaced, endpoint.url) if endpoint else v1.regional,
     )
 
 
 def run_clients_on(
-    channel: grpc.Channel, session: requests.Session, base_url: str, user_agent: str
+    channel: grpc.Channel,
+    session: requests.Session,
+    user_agent: str,
+    url_of: Callable[[ServiceName], str] = v1.regional,
 ) -> RunClients:
     """Return clients of Cloud Run on a channel and a session that are there already."""
     info = ClientInfo(user_agent=user_agent)
@@ -69,7 +77,7 @@ def run_clients_on(
         ServicesClient(transport=ServicesGrpcTransport(channel=channel, client_info=info)),
         RevisionsClient(transport=RevisionsGrpcTransport(channel=channel, client_info=info)),
         session,
-        lambda _region: base_url,
+        url_of,
     )
 
 
@@ -124,12 +132,6 @@ def _credentials() -> Any:
     with translating():
         credentials, _project = google.auth.default(scopes=SCOPES)
     return credentials
-
-
-def _base_url(endpoint: Endpoint | None) -> Callable[[str], str]:
-    if endpoint is not None:
-        return lambda _region: endpoint.url
-    return lambda region: f"https://{region}-run.googleapis.com"
 
 
 def _plain_channel(endpoint: Endpoint) -> grpc.Channel:

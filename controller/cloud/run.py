@@ -33,8 +33,8 @@ VOID_AFTER = timedelta(seconds=60)
 class CloudRun:
     """Services of any project and region.
 
-    session: sends the v1 calls; it must not retry. base_url: region → "https://HOST" of the v1 API
-    there. user_agent: of the v1 calls; the clients carry their own.
+    session: sends the v1 calls; it must not retry. url_of: a service's URL in the v1 API.
+    user_agent: of the v1 calls; the clients carry their own.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class CloudRun:
         services: run_v2.ServicesClient,
         revisions: run_v2.RevisionsClient,
         session: requests.Session,
-        base_url: Callable[[str], str],
+        url_of: Callable[[ServiceName], str],
         clock: Clock,
         *,
         user_agent: str = "rollout",
@@ -50,7 +50,7 @@ class CloudRun:
         self._services = services
         self._revisions = revisions
         self._session = session
-        self._base_url = base_url
+        self._url_of = url_of
         self._clock = clock
         self._headers = {"User-Agent": user_agent, "Accept": "application/json"}
         self._last_fresh: tuple[ServiceState, v1.Json] | None = None
@@ -146,7 +146,7 @@ class CloudRun:
         with translating():
             answer = self._session.request(
                 method,
-                self._base_url(name.region).rstrip("/") + v1.path_of(name),
+                self._url_of(name),
                 json=body,
                 headers={**self._headers, "User-Agent": agent},
                 timeout=READ_SECONDS if body is None else WRITE_SECONDS,

@@ -19,9 +19,21 @@ RECORD_KEY = "rollout/record"
 """The annotation of the service that holds the record."""
 
 
-def path_of(name: ServiceName) -> str:
-    """Return the path of a service in the v1 API."""
-    return f"/apis/serving.knative.dev/v1/namespaces/{name.project}/services/{name.service}"
+def namespaced(origin: str, name: ServiceName) -> str:
+    """Return a service's URL under an origin that means one region ("https://HOST")."""
+    path = f"apis/serving.knative.dev/v1/namespaces/{name.project}/services/{name.service}"
+    return f"{origin.rstrip('/')}/{path}"
+
+
+def regional(name: ServiceName) -> str:
+    """Return a service's URL at Google: by namespace, on the host of its region."""
+    return namespaced(f"https://{name.region}-run.googleapis.com", name)
+
+
+def located(origin: str, name: ServiceName) -> str:
+    """Return a service's URL under an origin that means every region; the path names its own."""
+    path = f"v1/projects/{name.project}/locations/{name.region}/services/{name.service}"
+    return f"{origin.rstrip('/')}/{path}"
 
 
 def service_state(name: ServiceName, body: Json) -> ServiceState:

@@ -33,11 +33,9 @@ def a_world(setting: Setting | None = None, **scenario: Any) -> Sandbox:
 def run_in(sandbox: Sandbox) -> CloudRun:
     session = requests.Session()
     session.mount("https://", sandbox.http_adapter)
-    clients = run_clients_on(
-        sandbox.channel, session, "https://us-central1-run.googleapis.com", "rollout/test"
-    )
+    clients = run_clients_on(sandbox.channel, session, "rollout/test")
     return CloudRun(
-        clients.services, clients.revisions, clients.session, clients.base_url, sandbox.clock
+        clients.services, clients.revisions, clients.session, clients.url_of, sandbox.clock
     )
 
 

@@ -96,9 +96,7 @@ def test_clients_for_a_plaintext_endpoint_speak_to_a_served_sandbox() -> None:
         clients = run_clients(endpoints.run, "rollout/test")
         assert type(clients.session) is requests.Session
         clock = SystemClock()
-        run = CloudRun(
-            clients.services, clients.revisions, clients.session, clients.base_url, clock
-        )
+        run = CloudRun(clients.services, clients.revisions, clients.session, clients.url_of, clock)
         change = Change((Target("ion-api-00041-abc", 100),), "record", raises=False)
         assert run.write(run.observe(NAME), change, clock.now()).record_text == "record"
         metrics = metric_client(endpoints.monitoring, "rollout/test")

@@ -166,9 +166,8 @@ def a_world(**scenario: Any) -> Watched:
     session.trust_env = False
     for prefix in ("https://", "http://"):
         session.mount(prefix, sandbox.http_adapter)
-    base = "https://us-central1-run.googleapis.com"
-    run = run_clients_on(sandbox.channel, session, base, "rollout/test")
-    router = CloudRun(run.services, run.revisions, run.session, run.base_url, sandbox.clock)
+    run = run_clients_on(sandbox.channel, session, "rollout/test")
+    router = CloudRun(run.services, run.revisions, run.session, run.url_of, sandbox.clock)
     metrics = CloudMonitoring(metric_client_on(sandbox.channel, "rollout/test"))
     return Watched(sandbox, router, metrics, HttpChecker(session, sandbox.clock, {}))
 

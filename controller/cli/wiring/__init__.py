@@ -127,7 +127,7 @@ def connect(name: ServiceName, env: Mapping[str, str]) -> Connection:
     clock = ServedSandboxClock(env[CLOCK]) if env.get(CLOCK) else SystemClock()
     run = clients.run_clients(endpoints.run, USER_AGENT)
     router = CloudRun(
-        run.services, run.revisions, run.session, run.base_url, clock, user_agent=USER_AGENT
+        run.services, run.revisions, run.session, run.url_of, clock, user_agent=USER_AGENT
     )
 
     def monitoring() -> MetricSource:
@@ -175,7 +175,7 @@ def rehearse(
 
     return Connection(
         name,
-        _ports_in(sandbox, name.region, env),
+        _ports_in(sandbox, env),
         lambda: None,
         lambda: env.get("CLOUDSDK_CORE_ACCOUNT") or "you",
         "rehearsal",
@@ -191,7 +191,7 @@ def rehearse(
     )
 
 
-def _ports_in(sandbox: Sandbox, region: str, env: Mapping[str, str]) -> Ports:
+def _ports_in(sandbox: Sandbox, env: Mapping[str, str]) -> Ports:
     """Make the production adapters on a world's in-process doors."""
     from controller.cloud import clients
     from controller.cloud.checks import HttpChecker
@@ -199,10 +199,9 @@ def _ports_in(sandbox: Sandbox, region: str, env: Mapping[str, str]) -> Ports:
     from controller.cloud.run import CloudRun
 
     clock, channel = sandbox.clock, sandbox.channel
-    base = f"https://{region}-run.googleapis.com"
-    run = clients.run_clients_on(channel, _session(sandbox), base, USER_AGENT)
+    run = clients.run_clients_on(channel, _session(sandbox), USER_AGENT)
     router = CloudRun(
-        run.services, run.revisions, run.session, run.base_url, clock, user_agent=USER_AGENT
+        run.services, run.revisions, run.session, run.url_of, clock, user_agent=USER_AGENT
     )
     metrics = CloudMonitoring(clients.metric_client_on(channel, USER_AGENT))
     return Ports(router, metrics, HttpChecker(_session(sandbox), clock, env), clock)
