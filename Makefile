@@ -20,8 +20,11 @@ help: ## list what can be made
 demo: .venv/.run ## walk ion-api through a whole rollout, and a bad one back, in the sandbox
 	@.venv/bin/rollout demo
 
+# Compiled files are kept whatever the environment says: without them each worker and each command
+# that a test starts compiles everything again, four seconds a process. worksteal: the scenarios
+# are long and stand near the front; who is done with the rest takes from who runs them.
 test: .venv/.dev ## run the tests
-	@$(PY) -m pytest -q -n 2 tests
+	@PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -q -n 2 --dist worksteal tests
 
 check: .venv/.dev ## format, lint, types, layer order, and what tracked files may name
 	@.venv/bin/ruff format --check $(TARGETS)
