@@ -22,7 +22,7 @@ from tests.reconciler.test_reconciler import (
     HEALTH,
     IDLE,
     NAME,
-    PLAN,
+    PLANS,
     SCENARIOS,
     Watched,
     a_world,
@@ -30,10 +30,10 @@ from tests.reconciler.test_reconciler import (
     counted,
     ticked,
     ticks,
-    to_the_end,
+    undisturbed,
 )
 
-CHECKED = replace(PLAN, checks=(HEALTH,))
+CHECKED = PLANS["checks"]
 
 
 def idle() -> Watched:
@@ -162,8 +162,7 @@ def test_before_the_first_shift_the_one_that_attaches_takes_over_as_well() -> No
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_two_controllers_with_checks_make_the_same_moves_as_one(name: str) -> None:
-    alone, shared = a_world(**SCENARIOS[name]), a_world(**SCENARIOS[name])
-    to_the_end(alone, CHECKED)
+    alone, shared = undisturbed(name, "checks").world, a_world(**SCENARIOS[name])
     pair = (begun(shared, CHECKED, "a"), one(shared, "b"))
     list(ticks(shared, lambda number: pair[number % 2]))
     assert shared.splits() == alone.splits()
@@ -171,7 +170,7 @@ def test_two_controllers_with_checks_make_the_same_moves_as_one(name: str) -> No
     assert whats[0] == whats[1]
 
 
-UNREADY = Act("unready", Moment(plus=timedelta(minutes=35)), details={"revision": "candidate"})
+UNREADY = Act("unready", Moment(plus=timedelta(minutes=25)), details={"revision": "candidate"})
 GOING_BAD: Mapping[str, dict[str, Any]] = {
     "a gate": {"revisions": FAILING_LATER},
     "readiness": {"people": (UNREADY,)},

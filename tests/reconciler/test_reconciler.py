@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import pytest
@@ -59,7 +59,8 @@ from controller.sandbox.scenario import Change as Later
 NAME = ServiceName("demo", "us-central1", "ion-api")
 STABLE, CANDIDATE = "ion-api-00041-abc", "ion-api-00042-xyz"
 TICKS_MAX = 600
-SHORT = timedelta(minutes=20)
+SHORT = timedelta(minutes=10)
+ENOUGH = Load(rate_per_s=3.0)  # for PLAN's gates to decide within its holds
 HEALTH = Check(
     "health", "GET", Text((Ref("candidate.url"), "/health")), Expect(), when=CheckWhen.ALWAYS
 )
@@ -83,7 +84,7 @@ FAILING_LATER = {
     "candidate": RevisionTruth(
         like="stable",
         changes=(
-            Later(Moment(shift=2, plus=timedelta(minutes=8)), None, Truth(errors={"500": 0.06})),
+            Later(Moment(shift=2, plus=timedelta(minutes=3)), None, Truth(errors={"500": 0.06})),
         ),
     )
 }
@@ -160,8 +161,8 @@ class Counting:
         return found
 
 
-def a_world(**scenario: Any) -> Watched:
-    sandbox = build(Scenario(**scenario))
+def a_world(traffic: Load = ENOUGH, **scenario: Any) -> Watched:
+    sandbox = build(Scenario(traffic=traffic, **scenario))
     session = requests.Session()
     session.trust_env = False
     for prefix in ("https://", "http://"):
@@ -225,15 +226,35 @@ SCENARIOS: Mapping[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("checks", [(), (HEALTH,)], ids=["no checks", "checks"])
+@dataclass(frozen=True)
+class Undisturbed:
+    """What one controller does alone, when nothing goes wrong. world: as it is at the end."""
+
+    world: Watched
+    ticks: tuple[Tick, ...]
+
+    @property
+    def moves(self) -> list[str]:
+        return [what for what, _ in transitions(self.world)]
+
+
+PLANS = {"no checks": PLAN, "checks": replace(PLAN, checks=(HEALTH,))}
+
+
+@cache
+def undisturbed(name: str, plan: str = "no checks") -> Undisturbed:
+    """Run a rollout that others are compared with; once, for it is the same every time."""
+    world = a_world(**SCENARIOS[name])
+    return Undisturbed(world, tuple(to_the_end(world, PLANS[plan])))
+
+
+@pytest.mark.parametrize("plan", PLANS)
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_killed_between_any_two_ticks_it_makes_the_same_moves_for_the_same_reasons(
-    name: str, checks: tuple[Check, ...]
+    name: str, plan: str
 ) -> None:
-    alone, killed = a_world(**SCENARIOS[name]), a_world(**SCENARIOS[name])
-    plan = replace(PLAN, checks=checks)
-    to_the_end(alone, plan)
-    begun(killed, plan)
+    alone, killed = undisturbed(name, plan).world, a_world(**SCENARIOS[name])
+    begun(killed, PLANS[plan])
     list(ticks(killed, lambda _: Reconciler(killed.ports, NAME)))
     assert timed_transitions(killed) == timed_transitions(alone)
     assert killed.splits() == alone.splits()
@@ -241,8 +262,7 @@ def test_killed_between_any_two_ticks_it_makes_the_same_moves_for_the_same_reaso
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_two_controllers_make_the_same_moves_as_one(name: str) -> None:
-    alone, shared = a_world(**SCENARIOS[name]), a_world(**SCENARIOS[name])
-    to_the_end(alone)
+    alone, shared = undisturbed(name).world, a_world(**SCENARIOS[name])
     first = begun(shared, PLAN, "a")
     pair = (first, Reconciler(shared.ports, NAME, "b"))
     list(ticks(shared, lambda number: pair[number % 2]))
@@ -251,8 +271,7 @@ def test_two_controllers_make_the_same_moves_as_one(name: str) -> None:
 
 
 def test_a_healthy_candidate_is_promoted_stage_by_stage() -> None:
-    world = a_world()
-    to_the_end(world)
+    world = undisturbed("healthy").world
     assert [split.get(CANDIDATE, 0) for _, split in world.splits()] == [0, 10, 50, 100]
     assert all(sum(split.values()) == 100 for _, split, _ in world.writes)
     outcome = world.record().outcome
@@ -261,8 +280,7 @@ def test_a_healthy_candidate_is_promoted_stage_by_stage() -> None:
 
 
 def test_a_failing_candidate_ends_at_nothing_and_is_never_raised_again() -> None:
-    world = a_world(revisions=FAILING_LATER)
-    to_the_end(world)
+    world = undisturbed("failing at 50%").world
     assert [split.get(CANDIDATE, 0) for _, split in world.splits()] == [0, 10, 50, 0]
     outcome = world.record().outcome
     assert outcome is not None
@@ -280,21 +298,6 @@ def shifts_told(found: Sequence[Tick]) -> list[tuple[bool, int]]:
     ]
 
 
-@dataclass(frozen=True)
-class Undisturbed:
-    """What a healthy rollout does when nothing goes wrong."""
-
-    shifts: list[tuple[bool, int]]
-    moves: list[str]
-
-
-@pytest.fixture(scope="module")
-def undisturbed() -> Undisturbed:
-    world = a_world()
-    shifts = shifts_told(to_the_end(world))
-    return Undisturbed(shifts, [what for what, _ in transitions(world)])
-
-
 def losing(number: int) -> Watched:
     """A world in which the answer to one of our writes is lost, and the write is not."""
     lost = CallFault("PUT", nth=(number,), error="UNAVAILABLE", applied=True)
@@ -303,22 +306,23 @@ def losing(number: int) -> Watched:
 
 @pytest.mark.parametrize("lost", range(1, 9))
 def test_a_write_whose_answer_is_lost_is_told_once_and_made_once(
-    lost: int, undisturbed: Undisturbed
+    lost: int,
 ) -> None:
-    world = losing(lost)
-    assert shifts_told(to_the_end(world)) == undisturbed.shifts
-    assert len(undisturbed.shifts) == len(set(undisturbed.shifts))
-    assert [what for what, _ in transitions(world)] == undisturbed.moves
+    world, alone = losing(lost), undisturbed("healthy")
+    shifts = shifts_told(alone.ticks)
+    assert shifts_told(to_the_end(world)) == shifts
+    assert len(shifts) == len(set(shifts))
+    assert [what for what, _ in transitions(world)] == alone.moves
 
 
 @pytest.mark.parametrize("lost", range(2, 9))
 def test_killed_while_its_write_is_on_the_way_the_next_process_goes_on(
-    lost: int, undisturbed: Undisturbed
+    lost: int,
 ) -> None:
     world = losing(lost)
     begun(world)
     list(ticks(world, lambda _: Reconciler(world.ports, NAME)))
-    assert [what for what, _ in transitions(world)] == undisturbed.moves
+    assert [what for what, _ in transitions(world)] == undisturbed("healthy").moves
     assert world.router.observe(NAME).asked == {CANDIDATE: 100}
 
 
