@@ -166,10 +166,10 @@ class Lognormal:
         """Draw `count` latencies as a histogram, in a time that hardly depends on `count`."""
         if count <= 0:
             return EMPTY
-        places, shares, means = self.buckets
+        places, _, means = self.buckets
         if count <= _FEW:
             return self._draw_each(rng, count)
-        drawn = _draw_buckets(rng, count, shares, self.cumulative)
+        drawn = _draw_buckets(rng, count, _expected(self, count), self.cumulative)
         counts = (0,) * places[0] + tuple(drawn) + (0,) * (BUCKETS - 1 - places[-1])
         sums = list(map(mul, drawn, means))
         return Histogram(counts, sum(sums), sum(map(mul, sums, means)))
@@ -187,22 +187,33 @@ class Lognormal:
         return Histogram(tuple(counts), total, squares)
 
 
+@lru_cache(maxsize=1024)  # a minute's counts are much like those of the minutes around it
+def _expected(law: Lognormal, count: int) -> tuple[tuple[float, float], ...]:
+    """Return what is to be drawn for each bucket, of `count` latencies.
+
+    That is (mean, standard deviation) where a bucket expects more than 6; else (chance of none, 0).
+    """
+    means = [count * share for share in law.buckets[1]]
+    return tuple((m, math.sqrt(m)) if m > 6 else (math.exp(-m), 0.0) for m in means)
+
+
 def _draw_buckets(
-    rng: Random, count: int, shares: tuple[float, ...], cumulative: tuple[float, ...]
+    rng: Random,
+    count: int,
+    expected: tuple[tuple[float, float], ...],
+    cumulative: tuple[float, ...],
 ) -> list[int]:
     """Draw a Poisson-like count per bucket, then add or take single requests until they sum."""
-    one, exp = rng.random, math.exp
+    one, normal, normals = rng.random, _NORMAL, _NORMALS
     drawn = []
-    for share in shares:
-        mean = count * share
-        if mean > 6:
-            noise = math.sqrt(mean) * _NORMAL[int(one() * _NORMALS)]
-            number = int(mean + noise + one())
+    for level, spread in expected:
+        if spread:
+            number = int(level + spread * normal[int(one() * normals)] + one())
             drawn.append(number if number > 0 else 0)
             continue
         # The rare buckets are the tail that percentiles look at: no approximation there.
-        number, left, product = 0, exp(-mean), one()
-        while product > left:
+        number, product = 0, one()
+        while product > level:
             product *= one()
             number += 1
         drawn.append(number)

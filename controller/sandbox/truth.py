@@ -60,9 +60,14 @@ class Truths:
         self._world = world
         self._layers: dict[str, tuple[_Layer, ...]] = {}
         self._made: dict[tuple[str, tuple[int, ...], tuple[tuple[str, float], ...]], Behaviour] = {}
+        self._steady: dict[str, Behaviour] = {}
 
     def at(self, revision: str, when: datetime) -> Behaviour:
         """Return how this revision (a name) behaves at an instant of the past or present."""
+        return self._steady.get(revision) or self._holding(revision, when)
+
+    def _holding(self, revision: str, when: datetime) -> Behaviour:
+        """Compose what holds at this instant; note it as steady where nothing ever changes it."""
         layers = self._layers.get(revision)
         if layers is None:
             layers = self._layers[revision] = self._layers_of(revision)
@@ -72,6 +77,10 @@ class Truths:
         if behaviour is None:
             behaviour = self._compose([layers[i].truth for i in holding], dict(poison))
             self._made[revision, holding, poison] = behaviour
+        if all(layer.since is layer.until is None for layer in layers) and not (
+            self._world.scenario.poison
+        ):
+            self._steady[revision] = behaviour
         return behaviour
 
     def _poison(self, when: datetime) -> tuple[tuple[str, float], ...]:
