@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from google.api import metric_pb2
 from google.cloud import monitoring_v3
 from google.cloud.monitoring_v3 import types
 
+from controller.cloud.clients import within
 from controller.cloud.points import Points
 from controller.cloud.translate import translating
 from controller.engine.observation import ServiceName
@@ -28,6 +30,8 @@ PREFIX = "run.googleapis.com/"
 _AGGREGATION = types.Aggregation.pb()
 _REQUEST = types.ListTimeSeriesRequest.pb()
 _KINDS = metric_pb2.MetricDescriptor
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 # What a series aligned so is added up (or averaged) with, where the plan does not say.
 _REDUCER_OF = {
     "ALIGN_DELTA": "REDUCE_SUM",
@@ -76,7 +80,7 @@ class CloudMonitoring:
             return {}
         try:
             ask = self._ask(name.project, query)
-            request = _request(name, ask, revisions, start=start, end=end, period=period)
+            request = _request(name, ask, tuple(revisions), start=start, end=end, period=period)
             points = Points(ask.label, ask.code)
             with translating():
                 self._read_into(points, request)
@@ -94,7 +98,7 @@ class CloudMonitoring:
 
     def _read_into(self, points: Points, request: Any) -> None:
         pager = self._client.list_time_series(
-            types.ListTimeSeriesRequest.wrap(request), retry=None, timeout=READ_SECONDS
+            types.ListTimeSeriesRequest.wrap(request), retry=None, timeout=within(READ_SECONDS)
         )
         for wrapped in pager.pages:
             page = type(wrapped).pb(wrapped)
@@ -138,7 +142,7 @@ class CloudMonitoring:
             return self._client.get_metric_descriptor(
                 name=f"projects/{project}/metricDescriptors/{metric_type}",
                 retry=None,
-                timeout=READ_SECONDS,
+                timeout=within(READ_SECONDS),
             )
 
 
@@ -152,15 +156,29 @@ def _fitting(descriptor: Any) -> str:
 def _request(
     name: ServiceName,
     ask: _Ask,
-    revisions: Sequence[str],
+    revisions: tuple[str, ...],
     *,
     start: datetime,
     end: datetime,
     period: timedelta,
 ) -> Any:
+    request = _REQUEST()
+    request.CopyFrom(_timeless(name, ask, revisions, period))
+    _set_time(request.interval.start_time, start)
+    _set_time(request.interval.end_time, end)
+    return request
+
+
+def _set_time(written: Any, at: datetime) -> None:
+    """Write an aware time; protobuf's own FromDatetime goes by way of the calendar."""
+    seconds, rest = divmod((at - _EPOCH) // _MICROSECOND, 1_000_000)
+    written.seconds, written.nanos = seconds, rest * 1000
+
+
+@lru_cache(maxsize=256)
+def _timeless(name: ServiceName, ask: _Ask, revisions: tuple[str, ...], period: timedelta) -> Any:
+    """Return a request without its interval: all that is the same from tick to tick."""
     request = _REQUEST(name=f"projects/{name.project}", filter=_filter(name, ask, revisions))
-    request.interval.start_time.FromDatetime(start)
-    request.interval.end_time.FromDatetime(end)
     how = request.aggregation
     how.alignment_period.FromTimedelta(period)
     how.per_series_aligner = _number(_AGGREGATION.Aligner, ask.aligner)

@@ -119,7 +119,7 @@ def _buckets(options: Any) -> Buckets | None:
     match options.WhichOneof("options"):
         case "exponential_buckets":
             how = options.exponential_buckets
-            return Exponential(how.scale, how.growth_factor, how.num_finite_buckets)
+            return _exponential(how.scale, how.growth_factor, how.num_finite_buckets)
         case "explicit_buckets":
             return Explicit(tuple(options.explicit_buckets.bounds))
         case "linear_buckets":
@@ -128,6 +128,11 @@ def _buckets(options: Any) -> Buckets | None:
             return Explicit(tuple(how.offset + how.width * i for i in ends))
         case _:
             return None
+
+
+@lru_cache(maxsize=16)  # one object for all histograms of a metric
+def _exponential(scale: float, growth: float, finite: int) -> Exponential:
+    return Exponential(scale, growth, finite)
 
 
 def _end(point: Any) -> datetime:

@@ -11,12 +11,14 @@ import difflib
 import re
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import requests
 from google.cloud import run_v2
 
 from controller.cloud import v1, v2
+from controller.cloud.clients import within
 from controller.cloud.translate import from_http, translating
 from controller.cloud.v1 import RECORD_KEY
 from controller.engine.observation import RevisionState, ServiceName, ServiceState
@@ -54,17 +56,25 @@ class CloudRun:
         self._clock = clock
         self._headers = {"User-Agent": user_agent, "Accept": "application/json"}
         self._last_fresh: tuple[ServiceState, v1.Json] | None = None
+        self._last_service: tuple[Any, ServiceState] | None = None
+        self._last_revisions: dict[str, tuple[Any, RevisionState]] = {}
 
     def observe(self, name: ServiceName) -> ServiceState:
         """Read a service (v2 GetService)."""
         try:
             with translating():
-                service = self._services.get_service(
-                    name=_path(name), retry=None, timeout=READ_SECONDS
+                answer = self._services.get_service(
+                    _service_request(_path(name)), retry=None, timeout=within(READ_SECONDS)
                 )
         except Missing as error:
             raise self._service_missing(name, error) from error
-        return v2.service_state(name, type(service).pb(service))
+        found, last = type(answer).pb(answer), self._last_service
+        # Most looks see what the last one saw; to compare messages costs less than to read one.
+        if last is not None and last[1].name == name and last[0] == found:
+            return last[1]
+        state = v2.service_state(name, found)
+        self._last_service = (found, state)
+        return state
 
     def fresh(self, name: ServiceName) -> ServiceState:
         """Read a service (v1 GET); a `write` that expects this very state reads no more."""
@@ -85,10 +95,17 @@ class CloudRun:
         path = f"{_path(name)}/revisions/{revision}"
         try:
             with translating():
-                found = self._revisions.get_revision(name=path, retry=None, timeout=READ_SECONDS)
+                answer = self._revisions.get_revision(
+                    _revision_request(path), retry=None, timeout=within(READ_SECONDS)
+                )
         except Missing as error:
             raise self._revision_missing(name, revision, error) from error
-        return v2.revision_state(type(found).pb(found))
+        found, last = type(answer).pb(answer), self._last_revisions.get(path)
+        if last is not None and last[0] == found:
+            return last[1]
+        state = v2.revision_state(found)
+        self._last_revisions[path] = (found, state)
+        return state
 
     def revisions(self, name: ServiceName) -> tuple[RevisionState, ...]:
         """Return every revision of the service, newest first (the API promises no order)."""
@@ -176,6 +193,17 @@ class CloudRun:
 
 def _path(name: ServiceName) -> str:
     return f"projects/{name.project}/locations/{name.region}/services/{name.service}"
+
+
+# The clients send a request as it is and change nothing in it: one for each name is enough.
+@lru_cache(maxsize=64)
+def _service_request(path: str) -> run_v2.GetServiceRequest:
+    return run_v2.GetServiceRequest(name=path)
+
+
+@lru_cache(maxsize=64)
+def _revision_request(path: str) -> run_v2.GetRevisionRequest:
+    return run_v2.GetRevisionRequest(name=path)
 
 
 def _age(revision: RevisionState) -> tuple[float, str]:

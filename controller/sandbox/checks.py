@@ -166,8 +166,10 @@ def _has(body: Any, wanted: Any) -> bool:
 
 
 def _json_of(body: bytes | None) -> Any:
+    if not body:
+        return None
     try:
-        return json.loads(body or b"null")
+        return json.loads(body)
     except ValueError:
         return None
 

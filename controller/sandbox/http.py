@@ -14,8 +14,9 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import requests
-import urllib3
-from requests.adapters import BaseAdapter, HTTPAdapter
+from requests.adapters import BaseAdapter
+from requests.structures import CaseInsensitiveDict
+from requests.utils import get_encoding_from_headers
 
 from controller.sandbox.checks import UnknownHost
 from controller.sandbox.clock import VirtualClock
@@ -45,7 +46,6 @@ class SandboxAdapter(BaseAdapter):
         self._run_v1 = run_v1
         self._checks = checks
         self._clock = clock
-        self._real = HTTPAdapter()  # only to turn an answer into a Response, as requests does
 
     def send(
         self,
@@ -60,15 +60,7 @@ class SandboxAdapter(BaseAdapter):
         del stream, verify, cert, proxies
         answer = self._answer(request)
         self._let_pass(answer, _read_timeout(timeout), request)
-        raw = urllib3.HTTPResponse(
-            body=BytesIO(answer.body),
-            headers=answer.headers,
-            status=answer.status,
-            reason=REASONS.get(answer.status, ""),
-            preload_content=False,
-            decode_content=False,
-        )
-        return self._real.build_response(request, raw)
+        return _response(request, answer)
 
     def close(self) -> None:
         """Do nothing: no connection is open."""
@@ -93,6 +85,22 @@ class SandboxAdapter(BaseAdapter):
                 f"no answer within {timeout_s:g} s", request=request
             )
         self._clock.sleep(timedelta(milliseconds=answer.latency_ms))
+
+
+def _response(request: requests.PreparedRequest, answer: HttpAnswer) -> requests.Response:
+    """Return the answer as requests' own adapter does, but without urllib3's machinery around it.
+
+    There is no connection to give back, no cookie and nothing to decode: a file is enough to read.
+    """
+    response = requests.Response()
+    response.status_code = answer.status
+    response.reason = REASONS.get(answer.status, "")
+    response.headers = CaseInsensitiveDict(answer.headers)
+    response.encoding = get_encoding_from_headers(response.headers)
+    response.raw = BytesIO(answer.body)
+    response.url = request.url or ""
+    response.request = request
+    return response
 
 
 def _read_timeout(timeout: Any) -> float | None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+_WRITE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 JSON_HEADERS = {"Content-Type": "application/json; charset=UTF-8"}
 
 
@@ -22,5 +23,4 @@ class HttpAnswer:
 
 def json_answer(status: int, value: Any, latency_ms: float = 0.0) -> HttpAnswer:
     """Return an answer with a JSON body."""
-    body = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
-    return HttpAnswer(status, JSON_HEADERS, body, latency_ms)
+    return HttpAnswer(status, JSON_HEADERS, _WRITE(value).encode(), latency_ms)
