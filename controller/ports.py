@@ -70,8 +70,11 @@ class TrafficRouter(Protocol):
         A `write` expecting this very state right after needs no further read.
         """
 
-    def services(self, project: str, region: str) -> tuple[str, ...]:
-        """Return the names of the region's services."""
+    def services(self, project: str, region: str) -> tuple[ServiceState, ...]:
+        """Read every service of a region in one listing (v2), by name.
+
+        Raises Denied, Unavailable, Refused.
+        """
 
     def revision(self, name: ServiceName, revision: str) -> RevisionState:
         """Read one revision. Raises Missing where it does not exist."""

@@ -15,6 +15,7 @@ import click
 
 from controller.cli import deeds, ending
 from controller.cli.ending import Ending
+from controller.cli.passing import after_one, one_pass
 from controller.cli.stops import Code, Stop
 from controller.cli.wiring import wall_clock
 from controller.engine.begin import Attach, Nothing, Wish
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from controller.cli.views import View
     from controller.cli.wiring import Connection
 
-REFUSED_MAX = 5  # writes in a row; --no-wait must end, a schedule runs it again
+GONE = "there is no rollout on the service any more"
 DETACH_SECONDS = 5.0  # after a signal a call under way may take so long, then it is left
 
 
@@ -50,7 +51,6 @@ class Run:
     last: Tick | None = None
     served: int = 0
     leaving: str = ""
-    refused: int = 0  # writes in a row that were refused or not answered
     asked: datetime | None = None
     is_finished: bool = False
 
@@ -109,7 +109,7 @@ def follow(run: Run, wish: Wish) -> int:
         _introduce_people(run, connection)
     until = connection.now() + run.timeout if run.timeout is not None else None
     end = None if run.leaving else _begin(run, reconciler, wish)
-    end = end or _loop(run, reconciler, until)
+    end = end or _stay(run, reconciler, until)
     if end is None or end.code in (Code.WAITING, Code.IN_PROGRESS):
         reconciler.hand_over()  # a signal's alarm is still set: it takes 5 s at most
     return run.finish(end) if end is not None else leave(run)
@@ -139,10 +139,24 @@ def _begin(run: Run, reconciler: Reconciler, wish: Wish) -> Ending | None:
 def _replaced(run: Run, reconciler: Reconciler, wish: Wish, begun: Tick) -> Ending | None:
     """--replace: see the running one rolled back, then begin the new one, unless told to leave."""
     if begun.decision.state is not State.DONE:
-        end = _loop(run, reconciler, None)
+        end = _stay(run, reconciler, None)
         if end is None or end.code != Code.ROLLED_BACK:
             return end
     return _begin(run, Reconciler(reconciler.ports, reconciler.name, reconciler.controller), wish)
+
+
+def _stay(run: Run, reconciler: Reconciler, until: datetime | None) -> Ending | None:
+    """Stay as long as was asked: one pass, or to an end; None: a signal ended it."""
+    if not run.no_wait:
+        return _loop(run, reconciler, until)
+    last: Tick | None = None
+    for last in one_pass(reconciler):
+        run.saw(last)
+        if run.leaving:
+            return None
+    if last is None:
+        raise Stop(GONE, "`rollout status` looks again")
+    return after_one(last, run.place, run.served)
 
 
 def _loop(run: Run, reconciler: Reconciler, until: datetime | None) -> Ending | None:
@@ -150,9 +164,7 @@ def _loop(run: Run, reconciler: Reconciler, until: datetime | None) -> Ending | 
     while not run.leaving:
         tick = reconciler.tick()
         if tick is None:
-            raise Stop(
-                "there is no rollout on the service any more", "`rollout status` looks again"
-            )
+            raise Stop(GONE, "`rollout status` looks again")
         run.saw(tick)
         end = _end(run, reconciler, tick, until)
         if end is not None:
@@ -167,18 +179,9 @@ def _loop(run: Run, reconciler: Reconciler, until: datetime | None) -> Ending | 
 def _end(run: Run, reconciler: Reconciler, tick: Tick, until: datetime | None) -> Ending | None:
     done = ending.of_done(tick, run.place, run.served)
     if done is not None:
-        if not run.no_wait and until is None:
+        if until is None:
             _verify(run, reconciler, tick)
         return done
-    run.refused = run.refused + 1 if tick.problem else 0
-    if run.no_wait and run.refused >= REFUSED_MAX:
-        raise Stop(
-            f"nothing could be written, {run.refused} times: {tick.problem}",
-            "the next run tries again; `rollout status` shows where it stands",
-        )
-    if run.no_wait and not tick.problem:
-        left = ending.of_open(tick, run.place, run.served, "one look, as asked")
-        return Ending(left.finished, Code.DONE if left.code == Code.IN_PROGRESS else left.code)
     if until is not None and run.now() >= until:
         return ending.of_open(tick, run.place, run.served, "the time limit has come")
     rehearsal = run.connection.rehearsal if run.connection else None

@@ -58,6 +58,36 @@ def target(command: Function) -> Function:
     return command
 
 
+def regions(command: Function) -> Function:
+    """Add --region, repeated or with commas between, and --project."""
+    for decorate in (
+        click.option(
+            "--region",
+            "regions",
+            metavar="R",
+            multiple=True,
+            callback=_split,
+            help="A region; repeated, or with commas between, several.",
+        ),
+        click.option("--project", metavar="P", help="The project."),
+    ):
+        command = decorate(command)
+    return command
+
+
+def targets(command: Function) -> Function:
+    """Add TARGETS (plans or services, as many as there are), --region and --project."""
+    return click.argument("targets", metavar="[PLAN|SERVICE]...", nargs=-1, shell_complete=files)(
+        regions(command)
+    )
+
+
+def _split(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+    del ctx, param
+    names = (name.strip() for one in given for name in one.split(","))
+    return tuple(dict.fromkeys(name for name in names if name))
+
+
 def reason(command: Function) -> Function:
     """Add --reason and --yes."""
     for decorate in (

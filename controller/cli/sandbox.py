@@ -37,6 +37,8 @@ def cli() -> None:
 @click.option("--speed", type=click.FloatRange(min=0), default=1.0, show_default=True,
               help="Seconds of the world in each real one; 0: only POST /sandbox/clock moves it.",
               )  # fmt: skip
+@click.option("--services", type=click.IntRange(1, 1000), default=1, show_default=True, metavar="N",
+              help="So many services, all alike: S, S-2, S-3 …")  # fmt: skip
 @options.variables
 @options.output
 def serve(
@@ -45,6 +47,7 @@ def serve(
     scenario: str,
     plan: str | None,
     speed: float,
+    services: int,
     variables: dict[str, str],
     output: str,
 ) -> None:
@@ -57,6 +60,7 @@ def serve(
     \b
     Example:
       rollout sandbox serve --port 0 --scenario errors --plan plans/ion-api.yaml -o json
+      rollout sandbox serve --services 3 --speed 60
     """
     import signal
     import threading
@@ -73,7 +77,7 @@ def serve(
     stopped = threading.Event()
     for one in (signal.SIGINT, signal.SIGTERM):
         signal.signal(one, lambda _number, _frame: stopped.set())
-    with served(scenario, name, read, port=port, speed=speed) as world:
+    with served(scenario, name, read, port=port, speed=speed, services=services) as world:
         project, region = (name.project, name.region) if name else (SANDBOX_PROJECT, SANDBOX_REGION)
         around = {"CLOUDSDK_CORE_PROJECT": project, "CLOUDSDK_RUN_REGION": region}
         _tell(world.address, world.port, around, output)

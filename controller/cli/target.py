@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -104,6 +104,55 @@ def find(
     service = plan.service if plan is not None else argument
     said = f"project {named.value} ({named.source}), region {there.value} ({there.source})"
     return replace(target, name=ServiceName(named.value, there.value, service), said=said)
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """Where the services of a project are looked for. regions: at least one."""
+
+    project: str
+    regions: tuple[str, ...]
+
+    def place(self, name: ServiceName) -> str:
+        """Return what another command needs to mean a service found there."""
+        return Target(name.service, name).place
+
+
+def area(project: str | None, regions: Sequence[str], env: Mapping[str, str] | None = None) -> Area:
+    """Return which project and regions are meant where no plan says it; raises Stop (2)."""
+    from controller.cli.wiring import resolve_project, resolve_region
+
+    env = os.environ if env is None else env
+    named = resolve_project(project, env, None)
+    there = resolve_region(",".join(regions) or None, env, None)
+    if named is None:
+        raise Stop("no project is named", "--project P, or GOOGLE_CLOUD_PROJECT", Code.USAGE)
+    if there is None:
+        mend = "--region R (or several: --region R,S), or CLOUDSDK_RUN_REGION"
+        raise Stop("no region is named", mend, Code.USAGE)
+    parts = (part.strip() for part in there.value.split(","))
+    return Area(named.value, tuple(dict.fromkeys(part for part in parts if part)))
+
+
+def find_many(
+    arguments: Sequence[str],
+    *,
+    project: str | None,
+    regions: Sequence[str],
+    variables: Mapping[str, str] | None = None,
+) -> tuple[Target, ...]:
+    """Return what several arguments mean, each in every region that is named.
+
+    Where none is, the environment or the plan says it. Two that mean one service are one. Raises
+    as `find` does.
+    """
+    found: dict[ServiceName, Target] = {}
+    for argument in arguments:
+        for region in regions or (None,):
+            one = find(argument, project=project, region=region, variables=variables)
+            if one.name not in found or one.plan is not None:
+                found[one.name] = one
+    return tuple(found.values())
 
 
 def read(

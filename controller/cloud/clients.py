@@ -81,6 +81,19 @@ def run_clients_on(
     )
 
 
+def another(session: requests.Session) -> requests.Session:
+    """Return a session with the same credentials and adapters: one session is for one thread."""
+    credentials = getattr(session, "credentials", None)
+    if credentials is not None:
+        from google.auth.transport.requests import AuthorizedSession  # noqa: PLC0415
+
+        return AuthorizedSession(credentials)
+    like = requests.Session()
+    like.trust_env = session.trust_env
+    like.adapters = session.adapters
+    return like
+
+
 def metric_client(endpoint: Endpoint | None, user_agent: str) -> MetricServiceClient:
     """Return a client of Cloud Monitoring; raises Denied where there are no credentials."""
     if endpoint is not None and endpoint.plaintext:

@@ -82,13 +82,17 @@ class CloudRun:
         self._last_fresh = (state, body)
         return state
 
-    def services(self, project: str, region: str) -> tuple[str, ...]:
-        """Return the names of the region's services, sorted."""
+    def services(self, project: str, region: str) -> tuple[ServiceState, ...]:
+        """Read every service of a region, by name (v2 ListServices, as many pages as there are)."""
         parent = f"projects/{project}/locations/{region}"
         with translating():
             pager = self._services.list_services(parent=parent, retry=None, timeout=READ_SECONDS)
-            found = [v2.short(one.name) for page in pager.pages for one in page.services]
-        return tuple(sorted(name for name in found if name))
+            pages = [type(page).pb(page) for page in pager.pages]
+        found = {v2.short(one.name) or "": one for page in pages for one in page.services}
+        return tuple(
+            v2.service_state(ServiceName(project, region, name), found[name])
+            for name in sorted(found)
+        )
 
     def revision(self, name: ServiceName, revision: str) -> RevisionState:
         """Read one revision (v2 GetRevision)."""
@@ -178,9 +182,9 @@ class CloudRun:
 
     def _service_missing(self, name: ServiceName, error: Missing) -> Missing:
         try:
-            known = self.services(name.project, name.region)
+            known = [one.name.service for one in self.services(name.project, name.region)]
         except PortError:
-            known = ()
+            known = []
         return Missing(error.what, _nearest("services", name.service, known))
 
     def _revision_missing(self, name: ServiceName, revision: str, error: Missing) -> Missing:

@@ -69,13 +69,23 @@ def plan_of(text: str) -> Plan:
 class Reconciler:
     """Ticks one service. Holds nothing that the service and Monitoring could not tell again.
 
-    controller: its id, by which a record names it as the one on duty (`engine.duty`).
+    controller: its id, by which a record names it as the one on duty (`engine.duty`). given: the
+    plan's file, where a person gave one: where it is the record's plan, its checks may send
+    secrets.
     """
 
-    def __init__(self, ports: Ports, name: ServiceName, controller: str = SCHEDULE) -> None:
+    def __init__(
+        self,
+        ports: Ports,
+        name: ServiceName,
+        controller: str = SCHEDULE,
+        *,
+        given: Plan | None = None,
+    ) -> None:
         self.ports = ports
         self.name = name
         self.controller = controller
+        self._given = given
         self._attaching = controller != SCHEDULE
         self._observer = Observer(ports, name)
         self._memory: Record | None = None
@@ -86,14 +96,15 @@ class Reconciler:
 
     # A tick ------------------------------------------------------------------------------------
 
-    def tick(self) -> Tick | None:
+    def tick(self, listed: ServiceState | None = None) -> Tick | None:
         """Make one pass; None: there is no rollout on the service.
 
-        Raises PortError only when nothing was ever seen of the rollout.
+        listed: the service, where a listing has just told it. Raises PortError only when nothing
+        was ever seen of the rollout.
         """
         now = self.ports.clock.now()
         try:
-            service = self.ports.router.observe(self.name)
+            service = listed or self.ports.router.observe(self.name)
         except PortError as error:
             if self._memory is None:
                 raise
@@ -108,6 +119,9 @@ class Reconciler:
         if lost:
             decision = vanished(record, now, lost)
             return self._tick(decision, Observation(Seen(service)), plan, now)
+        if self._given is not None:
+            trusted = digest(pinned(self._given, record.candidate))
+            self._observer = replace(self._observer, trusted=trusted)
         observation = self._observer.observe(plan, record, service, now, self.controller)
         now = self.ports.clock.now()
         decision = decide(plan, record, observation, now)

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from random import Random
 
-from controller.sandbox.filters import Condition, matches
+from controller.sandbox.filters import Condition, matches, required
 from controller.sandbox.histogram import Histogram, lognormal
 from controller.sandbox.series import MINUTE, Descriptor, Point, Series, Value, instant, micros
 from controller.sandbox.setting import Gauge
@@ -69,7 +69,7 @@ class Metrics:
             return []
         found = []
         for service, revision in self._traffic.served(
-            ends[0][1] - timedelta(minutes=1), ends[-1][1]
+            ends[0][1] - timedelta(minutes=1), ends[-1][1], _only(condition)
         ):
             if revision not in self._missing():
                 found += self._of_revision(source, condition, service, revision, ends)
@@ -187,7 +187,7 @@ class Metrics:
         )
 
         def read(service: str, revision: str, end: datetime) -> Reading:
-            value = self._traffic.gauge(gauge.metric_type, revision, end)
+            value = self._traffic.gauge(gauge.metric_type, service, revision, end)
             if value is None:
                 return []
             if gauge.value_type == "DISTRIBUTION":
@@ -202,6 +202,12 @@ def _run(
     name: str, kind: str, value_type: str, unit: str = "1", labels: tuple[str, ...] = ()
 ) -> Descriptor:
     return Descriptor(RUN + name, kind, value_type, unit, labels, (REVISION,))
+
+
+def _only(condition: Condition) -> str | None:
+    """Return the one service that a filter asks for; None where it may be any."""
+    wanted = required(condition, "resource.labels.service_name")
+    return next((one.operands[0] for one in wanted if one.function == "="), None)
 
 
 @lru_cache(maxsize=256)

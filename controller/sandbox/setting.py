@@ -7,7 +7,7 @@ uses the defaults. No behaviour here.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 LOG_BASED = "logging.googleapis.com/user/"
@@ -56,7 +56,8 @@ class Setting:
 
     stable, candidate: revision names; "" derives them from the service (S-00041-abc and
     S-00042-xyz). candidate_tag: "" for none. stable_error_rate: 5xx of all requests, fraction.
-    stable_p95_ms: milliseconds. labels, annotations: further ones of the service.
+    stable_p95_ms: milliseconds. labels, annotations: further ones of the service. others: names of
+    further services beside it, each like it, with users and revisions of its own.
     """
 
     project: str = "demo"
@@ -70,6 +71,7 @@ class Setting:
     gauges: tuple[Gauge, ...] = ()
     answers: tuple[Answer, ...] = ()
     annotations: Mapping[str, str] | None = None
+    others: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "stable", self.stable or f"{self.service}-00041-abc")
@@ -78,3 +80,9 @@ class Setting:
     def revision(self, key: str) -> str:
         """Return the revision that a scenario means by `stable`, `candidate` or a name."""
         return {"stable": self.stable, "candidate": self.candidate}.get(key, key)
+
+    @property
+    def each(self) -> tuple[Setting, ...]:
+        """Return a setting of one service for every service that there is, this one first."""
+        alone = replace(self, others=())
+        return (alone, *(replace(alone, service=o, stable="", candidate="") for o in self.others))

@@ -30,7 +30,7 @@ from controller.sandbox.world import World
 MINUTE = timedelta(minutes=1)
 HISTORY = timedelta(days=7)
 NOISE = 0.02
-_REMEMBERED = 4096
+_REMEMBERED = 4096  # minutes of each service
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +50,12 @@ NOTHING = MinuteSample()
 
 
 class Traffic:
-    """The requests of a world's service, by revision and minute. begin: nothing is older."""
+    """The requests of a world's services, by revision and minute. begin: nothing is older."""
 
     def __init__(self, world: World) -> None:
         self._world = world
         self.begin = world.began - HISTORY
+        self._services = frozenset(one.service for one in world.setting.each)
         self.truths = Truths(world)
         self._remembered: dict[tuple[str, str, datetime], MinuteSample] = {}
         self._own: dict[tuple[str, str, datetime], list[tuple[str, float]]] = {}
@@ -74,12 +75,12 @@ class Traffic:
                 self._remember(key, sample)
         return sample
 
-    def gauge(self, metric_type: str, revision: str, end: datetime) -> float | None:
+    def gauge(self, metric_type: str, service: str, revision: str, end: datetime) -> float | None:
         """Return the app's own metric for the minute that ends at `end`, in the metric's unit.
 
         None: the revision served no user in that minute, or knows no such metric.
         """
-        if not self.minute(self._world.setting.service, revision, end).users:
+        if not self.minute(service, revision, end).users:
             return None
         value = self.truths.at(revision, end - MINUTE / 2).gauges.get(metric_type)
         if value is None:
@@ -109,16 +110,24 @@ class Traffic:
                 at = until
         return total
 
-    def served(self, start: datetime, end: datetime) -> list[tuple[str, str]]:
-        """Return (service, revision) of all that may have served a request in (start, end]."""
-        service = self._world.setting.service
+    def served(
+        self, start: datetime, end: datetime, only: str | None = None
+    ) -> list[tuple[str, str]]:
+        """Return (service, revision) of all that may have served a request in (start, end].
+
+        only: the one service that is asked for.
+        """
+        services = self._services if only is None else self._services & {only}
         found = {
             (service, revision)
+            for service in services
             for span in self._world.spans(service, start, end)
             for revision, share in span.shares.items()
             if share > 0
         }
         for who, ends in self._own_minutes.items():
+            if only not in {None, who[0]}:
+                continue
             first = bisect_right(ends, start)
             if first < len(ends) and ends[first] - MINUTE < end:
                 found.add(who)
@@ -141,7 +150,7 @@ class Traffic:
 
     def _users(self, service: str, revision: str, end: datetime) -> MinuteSample:
         start = end - MINUTE
-        if service != self._world.setting.service or start < self.begin:
+        if service not in self._services or start < self.begin:
             return NOTHING
         spans = self._world.spans(service, start, end)
         if len(spans) == 1:  # no shift in this minute: as nearly always
@@ -171,7 +180,7 @@ class Traffic:
         )
 
     def _remember(self, key: tuple[str, str, datetime], sample: MinuteSample) -> None:
-        if len(self._remembered) >= _REMEMBERED:
+        if len(self._remembered) >= _REMEMBERED * len(self._services):
             del self._remembered[next(iter(self._remembered))]
         self._remembered[key] = sample
 

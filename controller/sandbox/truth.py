@@ -133,7 +133,7 @@ class Truths:
     def _said_of(self, revision: str, asked_by: tuple[str, ...]) -> tuple[_Layer, ...]:
         """Return the layers of a revision, after those of the one it is like (stable, unsaid)."""
         setting, said = self._world.setting, self._world.scenario.revisions
-        key = {setting.stable: "stable", setting.candidate: "candidate"}.get(revision, revision)
+        key = self._world.role(revision)[1]
         truth = said.get(revision) or said.get(key) or RevisionTruth()
         like = setting.revision(truth.like or "stable")
         base: tuple[_Layer, ...] = ()

@@ -82,8 +82,14 @@ class World:
         self._base_url = base_url
         self._last_us = 0
         self._serials = 0
+        self._roles = {
+            name: (one.service, role)
+            for one in setting.each
+            for name, role in ((one.stable, "stable"), (one.candidate, "candidate"))
+        }
         for region in setting.regions:
-            self.add(initial.service(setting, region, self.began, self.next_uid))
+            for one in setting.each:
+                self.add(initial.service(one, region, self.began, self.next_uid))
         self.people.begin()
 
     # What traffic, Monitoring and checks ask.
@@ -120,8 +126,12 @@ class World:
         if moment.shift is None:
             return self.began + moment.plus
         revision = self.setting.revision(moment.revision or own or "candidate")
-        rises = self.shifts_up(self.setting.service, revision)
+        rises = self.shifts_up(self.role(revision)[0], revision)
         return rises[moment.shift - 1] + moment.plus if len(rises) >= moment.shift else None
+
+    def role(self, revision: str) -> tuple[str, str]:
+        """Return the service of a revision, and what a scenario calls it: "stable", "candidate"."""
+        return self._roles.get(revision, (self.setting.service, revision))
 
     def is_on(self, since: Moment | None, until: Moment | None) -> bool:
         """Tell whether now lies between two moments; None on either side is unbounded."""

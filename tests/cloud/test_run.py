@@ -265,8 +265,10 @@ def test_a_tag_has_its_own_url() -> None:
     assert (state.url_of("candidate") or "").startswith("https://candidate---ion-api-")
 
 
-def test_services_are_listed_by_name() -> None:
-    assert run_in(a_world()).services("demo", "us-central1") == ("ion-api",)
+def test_a_listing_tells_of_every_service_what_a_read_of_it_tells() -> None:
+    run = run_in(a_world())
+    (listed,) = run.services("demo", "us-central1")
+    assert listed == run.observe(NAME)
 
 
 def test_a_multi_region_service_and_a_function_are_unusual() -> None:

@@ -232,7 +232,7 @@ def test_our_own_requests_count_but_are_no_users() -> None:
     traffic.record_own("ion-api", CANDIDATE, now, 200, 40.0)
     sample = traffic.minute("ion-api", CANDIDATE, now)
     assert (dict(sample.classes), sample.users) == ({"200": 1}, 0)
-    assert traffic.gauge(SCORE, CANDIDATE, now) is None
+    assert traffic.gauge(SCORE, "ion-api", CANDIDATE, now) is None
     assert traffic.served(now - MINUTE, now) == [("ion-api", STABLE), ("ion-api", CANDIDATE)]
 
 

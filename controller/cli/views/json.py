@@ -36,17 +36,22 @@ VERSION = 1
 class JsonView:
     """Writes every event; text for people is not its business."""
 
-    def __init__(self, stdout: TextIO) -> None:
+    def __init__(self, stdout: TextIO, named: Mapping[str, str] | None = None) -> None:
         self._stdout = stdout
-        self._is_first = True
+        self._named = dict(named or {})
+        self._head: dict[str, Any] = {"version": VERSION}  # of the first line
         self._problem = ""
+
+    def about(self, named: Mapping[str, str]) -> JsonView:
+        """Return a view of the same lines, each with these keys as well."""
+        view = JsonView(self._stdout, named)
+        view._head = self._head
+        return view
 
     def show(self, event: Event) -> None:
         """Write one event as one line."""
-        value = plain(event)
-        if self._is_first:
-            value = {"version": VERSION, **value}
-            self._is_first = False
+        value = self._head | plain(event) | self._named
+        self._head.clear()
         write_line(self._stdout, value)
 
     def tick(self, tick: Tick) -> None:

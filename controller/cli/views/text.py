@@ -5,6 +5,7 @@ Pure: nothing is printed here.
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -113,9 +114,13 @@ def result(event: Finished) -> tuple[str, ...]:
 
 def sentence(outcome: str, reason: str) -> str:
     """Return an outcome with its reason: "rolled back at 10%: error-rate 4.1% of …"."""
-    ended = OUTCOMES.get(outcome, outcome)
     if outcome == "nothing_to_do" and reason.startswith("dry run"):
         return reason
+    return joined(OUTCOMES.get(outcome, outcome), reason)
+
+
+def joined(ended: str, reason: str) -> str:
+    """Return a state in words with its reason, saying nothing twice."""
     if not reason or reason == ended:
         return ended
     if reason.startswith(ended):
@@ -152,6 +157,11 @@ def fitting(text: str, stream: IO[str]) -> str:
         plain = text.translate(_ASCII)
         return plain.encode("ascii", "backslashreplace").decode("ascii")
     return text
+
+
+def terminal_width(stream: IO[str]) -> int | None:
+    """Return how many characters a line has room for; None where it may be as long as it is."""
+    return shutil.get_terminal_size().columns if stream.isatty() else None
 
 
 def write(stream: IO[str], line: str) -> None:

@@ -13,6 +13,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from controller import __version__
@@ -34,6 +35,7 @@ __all__ = [
     "Rehearsal",
     "Resolved",
     "connect",
+    "connections",
     "rehearse",
     "resolve_project",
     "resolve_region",
@@ -114,6 +116,14 @@ def connect(name: ServiceName, env: Mapping[str, str]) -> Connection:
 
     Raises Denied where there are no credentials, Refused for an endpoint that cannot be.
     """
+    return connections(env)(name)
+
+
+def connections(env: Mapping[str, str]) -> Callable[[ServiceName], Connection]:
+    """Connect for many services: the same clients for all, and to each what threads cannot share.
+
+    Raises as `connect` does.
+    """
     import requests
 
     from controller.cli.wiring.later import MetricsLater
@@ -124,11 +134,7 @@ def connect(name: ServiceName, env: Mapping[str, str]) -> Connection:
     from controller.cloud.served_clock import ServedSandboxClock
 
     endpoints = resolve_endpoint(env)
-    clock = ServedSandboxClock(env[CLOCK]) if env.get(CLOCK) else SystemClock()
     run = clients.run_clients(endpoints.run, USER_AGENT)
-    router = CloudRun(
-        run.services, run.revisions, run.session, run.url_of, clock, user_agent=USER_AGENT
-    )
 
     def monitoring() -> MetricSource:
         from controller.cloud.monitoring import CloudMonitoring
@@ -136,16 +142,21 @@ def connect(name: ServiceName, env: Mapping[str, str]) -> Connection:
         return CloudMonitoring(clients.metric_client(endpoints.monitoring, USER_AGENT))
 
     metrics = MetricsLater(monitoring)
-    checker = HttpChecker(requests.Session(), clock, env, clients.id_token_for)
     has_account = endpoints.run is None or not endpoints.run.plaintext
-    ports = Ports(router, metrics, checker, clock)
-    return Connection(
-        name,
-        ports,
-        clock.stop,
-        lambda: _person(env, ambient=has_account),
-        secrets.token_hex(6),
-    )
+    controller = secrets.token_hex(6)
+
+    def made(name: ServiceName) -> Connection:
+        clock = ServedSandboxClock(env[CLOCK]) if env.get(CLOCK) else SystemClock()
+        session = clients.another(run.session)
+        router = CloudRun(
+            run.services, run.revisions, session, run.url_of, clock, user_agent=USER_AGENT
+        )
+        checker = HttpChecker(requests.Session(), clock, env, clients.id_token_for)
+        ports = Ports(router, metrics, checker, clock)
+        person = partial(_person, env, ambient=has_account)
+        return Connection(name, ports, clock.stop, person, controller)
+
+    return made
 
 
 def rehearse(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from functools import cached_property
+from threading import Lock
 
 from controller.engine.observation import ServiceName
 from controller.gates.evidence import Query, Readings
@@ -16,15 +16,20 @@ MINUTE = timedelta(minutes=1)
 class MetricsLater:
     """A metric source that is made when it is first asked.
 
-    make: may raise PortError, which then comes from the question.
+    make: may raise PortError, which then comes from the question. Any number of threads may ask.
     """
 
     def __init__(self, make: Callable[[], MetricSource]) -> None:
         self._make = make
+        self._lock = Lock()
+        self._made: MetricSource | None = None
 
-    @cached_property
+    @property
     def _source(self) -> MetricSource:
-        return self._make()
+        with self._lock:
+            if self._made is None:
+                self._made = self._make()
+            return self._made
 
     def read(
         self,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from controller.cli.wiring import scenario_named
 from controller.cli.wiring.setting import setting_of
 from controller.cloud.clock import SystemClock
@@ -16,16 +18,24 @@ __all__ = ["Served", "abouts", "served"]
 
 
 def served(
-    scenario: str, name: ServiceName | None, plan: Plan | None, *, port: int, speed: float
+    scenario: str,
+    name: ServiceName | None,
+    plan: Plan | None,
+    *,
+    port: int,
+    speed: float,
+    services: int = 1,
 ) -> Served:
     """Serve a world until it is closed; name None: the sandbox's own names.
 
-    speed: seconds of the world in each real one. Raises Stop (2) for a scenario that cannot be
-    used, and Refused for a port that is taken.
+    speed: seconds of the world in each real one. services: how many there are, all alike: S, S-2,
+    S-3 … Raises Stop (2) for a scenario that cannot be used, and Refused for a port that is taken.
     """
     loaded = scenario_named(scenario)
     clock = SystemClock()
     setting = Setting() if name is None else setting_of(name, plan)
+    others = tuple(f"{setting.service}-{number}" for number in range(2, services + 1))
+    setting = replace(setting, others=others)
     try:
         return serve(loaded, setting, real=lambda: clock.now().timestamp(), port=port, speed=speed)
     except OSError as error:
