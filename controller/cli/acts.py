@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from controller.cli.target import Target
     from controller.cli.wiring import Connection
+    from controller.plan.model import Plan
     from controller.reconciler import Tick
 
 _EXAMPLE = "\b\nExample:\n  rollout {} --region us-central1 --project ion-prod"
@@ -162,7 +163,18 @@ def _run(
         took = f"; in force after {minutes_shown(done.at - at)}" if done.at > at else ""
         _say(told + took, found, given["output"], done, at=done.at)
         return
-    _say(_told(word, done), found, given["output"], done, at=done.at)
+    later = _later(done) if word == "approve" else ""
+    _say(_told(word, done) + later, found, given["output"], done, at=done.at)
+
+
+def _later(tick: Tick) -> str:
+    """Say when an approval is acted on, where the window is closed."""
+    from controller.plan.window import closed_text, is_open
+
+    rule = tick.plan.when.advance_only if tick.plan else None
+    if rule is None or is_open(rule, tick.at):
+        return ""
+    return f"; kept until {closed_text(rule, tick.at)}"
 
 
 def _split(tick: Tick) -> dict[str, int]:
@@ -217,7 +229,7 @@ def _at_terminal() -> bool:
 
 
 def _skipping(connection: Connection) -> str:
-    """Name the gates that are skipped, with their last verdicts."""
+    """Name the gates that are skipped, with their last verdicts, and a window that is closed."""
     from controller.cli.deeds import plan_of
     from controller.engine.codec import decode
 
@@ -225,10 +237,21 @@ def _skipping(connection: Connection) -> str:
     record = decode(service.record_text) if service.record_text else None
     plan = plan_of(record)
     if record is None or plan is None or record.stage < 0:
-        return "Go on without waiting for the checks?"
+        return f"{_closed(plan, connection)}Go on without waiting for the checks?"
     last = record.verdicts
     gates = [f"{g.name} ({last.get(g.name, 'not judged')})" for g in plan.gates_at(record.stage)]
-    return f"Skip the gates {', '.join(gates)}?" if gates else "Skip the rest of the hold?"
+    skipped = f"the gates {', '.join(gates)}" if gates else "the rest of the hold"
+    return f"{_closed(plan, connection)}Skip {skipped}?"
+
+
+def _closed(plan: Plan | None, connection: Connection) -> str:
+    """Say that the window is closed: who goes on now decides against the plan."""
+    from controller.plan.window import closed_text, is_open
+
+    rule = plan.when.advance_only if plan else None
+    if rule is None or is_open(rule, connection.now()):
+        return ""
+    return f"The window is closed ({closed_text(rule, connection.now())}). "
 
 
 def _taking_back(connection: Connection) -> str:

@@ -13,6 +13,7 @@ from controller.engine.observation import RevisionState, ServiceState
 from controller.engine.record import Act, AskKind, Outcome, Phase, Record, Shift
 from controller.engine.split import TAG_OLD, split_text, targets_for
 from controller.plan.model import Plan
+from controller.plan.window import is_open
 
 _OVER = Refusal("the rollout is over", "`rollout history` tells how it ended")
 _DECIDED = {
@@ -135,7 +136,7 @@ def advance(
     following = record.stage + 1
     if following >= len(plan.stages):
         return promote_now(plan, record, service, now, by, reason)
-    text = f"advanced by {by}: {reason}".rstrip(": ")
+    text = f"advanced by {by}{_outside(plan, now)}: {reason}".rstrip(": ")
     ready = replace(record, paused=None)
     return moves.enter_stage(plan, ready, service, following, now, text)
 
@@ -147,7 +148,7 @@ def promote_now(
     refused = _not_movable(record, service)
     if refused is not None:
         return refused
-    text = f"promoted by {by}: {reason}".rstrip(": ")
+    text = f"promoted by {by}{_outside(plan, now)}: {reason}".rstrip(": ")
     if record.weight == 100 and record.shift is None:
         return moves.promote(plan, record, service, now, text, by)
     return moves.promoting(record, service, now, text, by)
@@ -162,6 +163,11 @@ def cancel_now(
         return _OVER
     text = f"cancelled by {by}: {reason}".rstrip(": ")
     return moves.cancel(record, service, now, text, by)
+
+
+def _outside(plan: Plan, now: datetime) -> str:
+    rule = plan.when.advance_only
+    return "" if rule is None or is_open(rule, now) else " outside the window"
 
 
 def _not_movable(record: Record, service: ServiceState) -> Refusal | None:

@@ -15,6 +15,7 @@ from controller.engine.record import Phase, Record, Shift
 from controller.engine.split import TAG_NEW, own_tags, shares, split_text, tags_fit, targets_for
 from controller.plan.compact import differences, digest, from_json, to_json
 from controller.plan.model import Candidate, Plan
+from controller.plan.window import closed_text, next_opening
 
 ROLLED_BACK_BEFORE = 3  # the exit code for a candidate that was rolled back (DESIGN.md §6)
 
@@ -185,7 +186,7 @@ def _anew(
     record: Record | None,
     now: datetime,
 ) -> Beginning:
-    refused = _cannot_start(wish.plan, service, candidate, stable)
+    refused = _cannot_start(wish.plan, service, candidate, stable) or _never_opens(wish.plan, now)
     if refused is not None:
         return refused
     before = service.asked
@@ -266,6 +267,13 @@ def _cannot_start(
             "tag and service name together may have 46 characters; take the URLs out of the checks",
         )
     return None
+
+
+def _never_opens(plan: Plan, now: datetime) -> Refusal | None:
+    rule = plan.when.advance_only
+    if rule is None or next_opening(rule, now) is not None:
+        return None
+    return Refusal(closed_text(rule, now), "change `when: {advance_only: …}` in the plan")
 
 
 def what_changed(candidate: RevisionState, stable: RevisionState | None) -> tuple[str, ...]:

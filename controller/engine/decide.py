@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from controller.engine import moves
 from controller.engine.asking import answered, ask_once
-from controller.engine.decision import Decision
+from controller.engine.decision import Action, Decision
 from controller.engine.events import Message
 from controller.engine.failing import BACKWARD, failed_gates, named
 from controller.engine.observation import (
@@ -43,7 +43,16 @@ def decide(plan: Plan, record: Record, observation: Observation, now: datetime) 
         case Gone(why):
             return moves.taken_over(record, now, f"the service is gone: {why}", NO_ANSWER)
         case Seen(service):
-            return _decide_seen(plan, record, observation, service, now)
+            decision = _decide_seen(plan, record, observation, service, now)
+            return replace(decision, only_a_person=_only_a_person(plan, decision))
+
+
+def _only_a_person(plan: Plan, decision: Decision) -> bool:
+    """Tell whether only a person can move it on: not where the plan answers for an approval."""
+    ask = decision.record.ask
+    approval = ask is not None and ask.kind is AskKind.APPROVAL
+    answers = approval and plan.when.approvals is not None and not decision.record.paused
+    return decision.only_a_person and (not answers or decision.action is Action.TAKEN_OVER)
 
 
 def _decide_seen(

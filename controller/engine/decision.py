@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from controller.engine.events import Event
@@ -54,7 +54,8 @@ class Write:
 class Decision:
     """One decision. record: what is known now; it reaches the service only with `write`.
 
-    only_a_person: nothing but a person's act can move the rollout on.
+    only_a_person: nothing but a person's act can move the rollout on. opens: all that is missing
+    is the plan's window, which opens then.
     """
 
     action: Action
@@ -66,6 +67,7 @@ class Decision:
     events: tuple[Event, ...] = ()
     verdicts: Mapping[str, Verdict] = field(default_factory=dict)
     only_a_person: bool = False
+    opens: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,7 @@ def settled(
     # Its checks wait for the next look: a process of a few minutes shall live to send them.
     soon = min(decision.look_again, moves.SOON)
     note = moves.note(taken, service, now, decision.reason, soon)
-    return replace(note, events=decision.events, verdicts=decision.verdicts)
+    return replace(note, events=decision.events, verdicts=decision.verdicts, opens=decision.opens)
 
 
 def handed_over(

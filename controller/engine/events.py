@@ -49,12 +49,16 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """What was decided and why. action: a word ("wait", "shift", "roll_back" …)."""
+    """What was decided and why. action: a word ("wait", "shift", "roll_back" …).
+
+    opens: when the window opens that all waits for, None where it waits for none.
+    """
 
     at: datetime
     action: str
     reason: str
     look_again: timedelta
+    opens: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

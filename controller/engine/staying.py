@@ -37,6 +37,7 @@ from controller.plan.model import (
     Plan,
     Then,
 )
+from controller.plan.window import is_open
 
 BLIND_GRACE = timedelta(minutes=10)  # a single lost answer is no outage
 PRECHECK_MAX = timedelta(minutes=15)
@@ -72,12 +73,17 @@ def before_first_shift(
     if still_open and 0 not in record.waived:
         if to_answer:
             return ask_once(plan, record, service, now, AskKind.GATE, why)
-        if now - record.started < PRECHECK_MAX:
-            return moves.wait(record, why, NO_ANSWER)
+        if now - record.started < PRECHECK_MAX or not _could_begin(plan, now - PRECHECK_MAX):
+            return kept(plan, record, service, now, why, NO_ANSWER)
         return ask_once(plan, record, service, now, AskKind.UNDECIDED, why)
     names = ", ".join(check.name for check in sent)
     ready = f"checks passed: {names}" if sent else "no checks to send"
     return next_stage(plan, record, service, now, ready)
+
+
+def _could_begin(plan: Plan, then: datetime) -> bool:
+    """Tell whether the window let the rollout begin at that time: else nothing was late yet."""
+    return plan.when.advance_only is None or is_open(plan.when.advance_only, then)
 
 
 # Watching a stage -----------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from __future__ import annotations
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from enum import StrEnum
 from functools import cache
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -45,8 +45,8 @@ def encode(value: Any) -> Any:
     match value:
         case Text():
             return _encode_text(value)
-        case timedelta():
-            return _short(value.total_seconds())
+        case timedelta() | date():
+            return _encode_time(value)
         case StrEnum():
             return value.value
         case frozenset():
@@ -68,6 +68,11 @@ def encode(value: Any) -> Any:
             }
         case _:
             raise TypeError(f"{type(value).__name__} has no compact form")
+
+
+def _encode_time(value: timedelta | date) -> int | float | str:
+    """Return a duration in seconds, a day as ISO 8601 writes it."""
+    return value.isoformat() if isinstance(value, date) else _short(value.total_seconds())
 
 
 def decode(kind: type[T], data: Any, path: str = "plan") -> T:
@@ -108,11 +113,8 @@ def _decode_plain(hint: Any, data: Any, path: str) -> Any:
         return int(_number(data, path, whole=True))
     if hint is float:
         return float(_number(data, path))
-    if hint is timedelta:
-        seconds = _number(data, path)
-        if not 0 <= seconds <= SECONDS_MOST:
-            raise ValueError(f"{path} is no duration in seconds")
-        return timedelta(seconds=seconds)
+    if hint in (timedelta, date):
+        return _duration(data, path) if hint is timedelta else _date(data, path)
     if isinstance(hint, type) and issubclass(hint, StrEnum):
         if data not in [one.value for one in hint]:
             raise ValueError(f"{path} is none of {', '.join(hint)}")
@@ -219,6 +221,20 @@ def _number(data: Any, path: str, *, whole: bool = False) -> int | float:
         raise ValueError(f"{path} is no {'whole ' if whole else ''}number")
     found: int | float = data
     return found
+
+
+def _duration(data: Any, path: str) -> timedelta:
+    seconds = _number(data, path)
+    if not 0 <= seconds <= SECONDS_MOST:
+        raise ValueError(f"{path} is no duration in seconds")
+    return timedelta(seconds=seconds)
+
+
+def _date(data: Any, path: str) -> date:
+    try:
+        return date.fromisoformat(_a(str, data, path))
+    except ValueError:
+        raise ValueError(f"{path} is no date") from None
 
 
 def _text(data: Any, path: str) -> str:

@@ -19,6 +19,7 @@ from controller.plan.codec import decode, encode
 from controller.plan.keys import (
     CHECKS_MOST,
     FILTER_MOST,
+    FREEZES_MOST,
     GATES_MOST,
     ITEMS_MOST,
     METHODS,
@@ -27,6 +28,8 @@ from controller.plan.keys import (
 from controller.plan.model import (
     ARRIVAL_GATE,
     BUDGET_GATE,
+    DAY_MINUTES,
+    EVERY_DAY,
     Arrival,
     Check,
     CustomMetric,
@@ -40,9 +43,13 @@ from controller.plan.model import (
     ResponseRate,
     Stage,
     Text,
+    Then,
+    When,
 )
+from controller.plan.read_window import FROZEN_DAYS_MOST, frozen_days
 from controller.plan.scalars import duration_text, rate_text, value_text
 from controller.plan.text import FILTERS, ITEM, REVISION_NAMES, is_url
+from controller.plan.window import rule_text
 
 BYTES_MOST = 256 * 1024
 
@@ -104,6 +111,7 @@ def _check(plan: Plan) -> None:
         *map(_problems_of_gate, plan.gates),
         *map(_problems_of_check, plan.checks),
         _problems_of_evidence(plan),
+        _problems_of_when(plan.when),
     )
     for problem in problems:
         raise ValueError(f"the plan in the record cannot be: {problem}")
@@ -128,6 +136,27 @@ def _problems_of_evidence(plan: Plan) -> Iterable[str]:
         yield "its false_rollback is no small share"
     if not 0 <= rules.arrival <= 0.95 or plan.max_failed_requests < 0:
         yield "its evidence rules are out of range"
+
+
+def _problems_of_when(when: When) -> Iterable[str]:
+    if when.approvals is not None and when.approvals.then is Then.ASK:
+        yield "an approval that nobody gives would be asked for again"
+    rule = when.advance_only
+    if rule is None:
+        return
+    if not names.ZONE.fullmatch(rule.zone):  # whether it is known is asked when it is needed
+        yield "its window is in no time zone"
+    if not rule.days or rule.days != tuple(day for day in EVERY_DAY if day in rule.days):
+        yield "its window has no days"
+    if not 0 <= rule.begins < DAY_MINUTES or not 0 < rule.ends <= DAY_MINUTES:
+        yield "its window has no hours"
+    elif rule.begins == rule.ends:
+        yield "its window never opens"
+    falling = any(freeze.last < freeze.first for freeze in rule.freezes)
+    if falling or len(rule.freezes) > FREEZES_MOST:
+        yield "its window's exceptions are no days"
+    elif frozen_days(rule.freezes) > FROZEN_DAYS_MOST:
+        yield "its window is frozen for too long"
 
 
 def _problems_of_stages(plan: Plan) -> Iterable[str]:
@@ -234,6 +263,11 @@ def _told(plan: Plan) -> Iterable[tuple[str, str]]:
     yield from _flat("evidence", plan.evidence)
     for section in ("undecided", "monitoring_out", "nobody_answers"):
         yield from _flat(f"when.{section}", getattr(plan.when, section))
+    approvals, rule = plan.when.approvals, plan.when.advance_only
+    if approvals is not None:
+        yield from _flat("when.approvals", approvals)
+    if rule is not None:
+        yield "when.advance_only", rule_text(rule)
     yield "when.both_failing", plan.when.both_failing
     yield "when.new_revision", plan.when.new_revision
 

@@ -16,6 +16,7 @@ STAGES_MOST = 20
 GATES_MOST = 30
 CHECKS_MOST = 30
 ITEMS_MOST = 50
+FREEZES_MOST = 20
 FILTER_MOST = 1_000  # characters
 NAME_PATTERN = f"^{OWN_PATTERN}$"
 
@@ -50,6 +51,12 @@ CODE: Schema = {
 JSON: Schema = {}
 ANSWERS: Schema = {"enum": ["ask", "advance", "roll_back"]}
 EARLY: Schema = {"enum": ["early", "off", False]}
+_DAY = "(mon|tue|wed|thu|fri|sat|sun)"
+DAYS_PATTERN = f"^{_DAY}(-{_DAY})?$"
+_TIME = r"([01]\d|2[0-4]):[0-5]\d"
+HOURS_PATTERN = f"^{_TIME}-{_TIME}$"
+_DATE = r"\d{4}-\d{2}-\d{2}"
+DATES_PATTERN = rf"^{_DATE}(\.\.{_DATE})?$"
 ON_FAIL: Schema = {"enum": ["roll_back", "step_back", "ask", "observe"]}
 
 
@@ -111,7 +118,6 @@ PLAN_KEYS = (
     Key("evidence", ref("evidence"), "How evidence is gathered."),
     Key("when", ref("when"), "What to do when nobody is there to say."),
     Key("notify", JSON, "Messages to people.", not_yet=LATER),
-    Key("approvals", JSON, "Who approves, and how long it may take.", not_yet=LATER),
     Key("advance", EARLY, "early: leave a stage as soon as every gate's proof is there."),
     Key(
         "max_failed_requests",
@@ -256,8 +262,8 @@ WHEN_KEYS = (
     ),
     Key("nobody_answers", ref("nobody_answers"), "An ask that nobody answers; not approvals."),
     Key("new_revision", {"enum": ["ignore", "ask", "replace"]}, "A deploy during the rollout."),
-    Key("advance_only", JSON, "Days and hours in which to advance.", not_yet=LATER),
-    Key("approvals", JSON, "An approval that nobody gives.", not_yet=LATER),
+    Key("approvals", ref("approvals"), "An approval that nobody gives; without it, for ever."),
+    Key("advance_only", ref("advance_only"), "When to advance; a roll back is never held back."),
 )
 UNDECIDED_KEYS = (
     Key("extend_by", DURATION, "How much longer the stage is watched, once; its own hold."),
@@ -270,7 +276,38 @@ MONITORING_OUT_KEYS = (
 NOBODY_ANSWERS_KEYS = (
     Key("after", DURATION, "How long an ask waits; 24h."),
     Key("then", {"enum": ["advance", "roll_back"]}, "And after that; roll_back."),
-    Key("approvals", JSON, "The same for approvals.", not_yet=LATER),
+)
+APPROVALS_KEYS = (
+    Key("after", DURATION, "How long an approval is waited for.", "after: 3d", required=True),
+    Key(
+        "then",
+        {"enum": ["advance", "roll_back"]},
+        "And after that; roll_back. advance: as if it had been given.",
+    ),
+)
+ADVANCE_ONLY_KEYS = (
+    Key(
+        "days",
+        one_or_list({"type": "string", "pattern": DAYS_PATTERN}, 7),
+        "Days on which the window begins: mon-thu, or [mon, wed]; every day.",
+    ),
+    Key(
+        "hours",
+        {"type": "string", "pattern": HOURS_PATTERN},
+        'From and to, quoted: "09:00-17:00", "22:00-04:00" over midnight; the whole day.',
+    ),
+    Key(
+        "zone",
+        {"type": "string", "pattern": "^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$"},
+        "The time zone by its name in the tz database.",
+        "zone: Asia/Seoul",
+        required=True,
+    ),
+    Key(
+        "except",
+        one_or_list({"type": "string", "pattern": DATES_PATTERN}, FREEZES_MOST),
+        "Days without a window: a date, or from..to: [2026-12-20..2027-01-03].",
+    ),
 )
 
 SECTIONS: Mapping[str, tuple[Key, ...]] = {
@@ -286,6 +323,8 @@ SECTIONS: Mapping[str, tuple[Key, ...]] = {
     "undecided": UNDECIDED_KEYS,
     "monitoring_out": MONITORING_OUT_KEYS,
     "nobody_answers": NOBODY_ANSWERS_KEYS,
+    "approvals": APPROVALS_KEYS,
+    "advance_only": ADVANCE_ONLY_KEYS,
 }
 
 # What other tools call our keys: offered before the nearest spelling.
@@ -319,5 +358,12 @@ SAID_BY_OTHERS: Mapping[str, str] = {
     "on_undecided": "undecided",
     "on_failure": "on_fail",
     "p95": "percentile",
+    "timezone": "zone",
+    "tz": "zone",
+    "times": "hours",
+    "window": "advance_only",
+    "windows": "advance_only",
+    "freeze": "except",
+    "freezes": "except",
     "json": "body",
 }

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import date, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -314,7 +314,7 @@ class WhenMonitoringOut:
 
 @dataclass(frozen=True, slots=True)
 class WhenNobodyAnswers:
-    """after: how long an ask (never an approval) waits before `then` (never ASK)."""
+    """after: how long an ask waits before `then` (never ASK). Approvals have one of their own."""
 
     after: timedelta = timedelta(hours=24)
     then: Then = Then.ROLL_BACK
@@ -329,14 +329,47 @@ class BothFailing(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Freeze:
+    """Days on which nothing advances, the first and the last included."""
+
+    first: date
+    last: date
+
+
+EVERY_DAY = (1, 2, 3, 4, 5, 6, 7)
+DAY_MINUTES = 1_440
+
+
+@dataclass(frozen=True, slots=True)
+class AdvanceOnly:
+    """The window in which a rollout advances, by the clocks of a place (`window`).
+
+    zone: a name of the tz database. days: ISO weekdays (Monday is 1) on which the window begins.
+    begins, ends: minutes after midnight, ends at most 1440; an end before the beginning is on the
+    next day. freezes: days of that place without any window, whichever day it began on.
+    """
+
+    zone: str
+    days: tuple[int, ...] = EVERY_DAY
+    begins: int = 0
+    ends: int = DAY_MINUTES
+    freezes: tuple[Freeze, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class When:
-    """What to do when nobody is there to say."""
+    """What to do when nobody is there to say.
+
+    approvals: None lets an approval wait for ever. advance_only: None advances at any time.
+    """
 
     undecided: WhenUndecided = WhenUndecided()
     monitoring_out: WhenMonitoringOut = WhenMonitoringOut()
     both_failing: BothFailing = BothFailing.TEST
     nobody_answers: WhenNobodyAnswers = WhenNobodyAnswers()
     new_revision: NewRevision = NewRevision.IGNORE
+    approvals: WhenNobodyAnswers | None = None
+    advance_only: AdvanceOnly | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ REVISION = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
 TAG = REVISION
 PROJECT = re.compile(r"([a-z0-9.-]{1,60}:)?[a-z0-9]([-a-z0-9]{0,28}[a-z0-9])?", re.ASCII)
 REGION = re.compile(r"[a-z]{2,20}-[a-z]{2,20}[0-9]{1,2}", re.ASCII)
+ZONE = re.compile(r"[A-Za-z0-9_+-]{1,30}(/[A-Za-z0-9_+-]{1,30}){0,3}", re.ASCII)
 OWN_PATTERN = r"[a-z0-9][a-z0-9_-]{0,39}"
 OWN = re.compile(OWN_PATTERN, re.ASCII)
 METRIC_TYPE = re.compile(r"[a-z][a-z0-9.-]{0,100}(/[A-Za-z0-9_.-]{1,100}){1,8}", re.ASCII)

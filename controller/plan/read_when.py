@@ -8,6 +8,7 @@ from datetime import timedelta
 from controller.plan.diagnostics import shown
 from controller.plan.fields import Fields, fields_of
 from controller.plan.keys import (
+    APPROVALS_KEYS,
     EVIDENCE_KEYS,
     MONITORING_OUT_KEYS,
     NOBODY_ANSWERS_KEYS,
@@ -27,6 +28,7 @@ from controller.plan.model import (
     WhenUndecided,
 )
 from controller.plan.read_stages import HOLD_MOST
+from controller.plan.read_window import read_window
 from controller.plan.scalars import (
     Unreadable,
     duration_text,
@@ -149,6 +151,13 @@ def read_when(fields: Fields) -> When:
             found.parse("after", _some_time) or nobody.after,
             found.parse("then", _then_at_last) or nobody.then,
         )
+    approvals = None
+    if found := section("approvals", APPROVALS_KEYS):
+        approvals = WhenNobodyAnswers(
+            found.parse("after", _some_time) or nobody.after,
+            found.parse("then", _then_at_last) or Then.ROLL_BACK,
+        )
     both_failing = inner.parse("both_failing", _both_failing) or default.both_failing
     new_revision = inner.parse("new_revision", _new_revision) or default.new_revision
-    return When(undecided, out, both_failing, nobody, new_revision)
+    window = read_window(inner)
+    return When(undecided, out, both_failing, nobody, new_revision, approvals, window)

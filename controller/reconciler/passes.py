@@ -89,7 +89,7 @@ class Reconciler:
         self._attaching = controller != SCHEDULE
         self._observer = Observer(ports, name)
         self._memory: Record | None = None
-        self._decided: tuple[Action, State] | None = None
+        self._decided: tuple[Action, State, datetime | None] | None = None
         self._happened: tuple[Transition, ...] = ()
         self._unsure: tuple[Record, tuple[Event, ...]] | None = None
         self._late: tuple[Event, ...] = ()
@@ -182,11 +182,13 @@ class Reconciler:
     ) -> Tick:
         happened = decision.record.transitions[-1:]
         heartbeat = decision.action is Action.NOTE and happened == self._happened
-        said = (Action.WAIT if heartbeat else decision.action, decision.state)
+        action = Action.WAIT if heartbeat else decision.action
+        said = (action, decision.state, decision.opens)
         self._happened = happened
         decided: tuple[Event, ...] = ()
         if said != self._decided:
-            decided = (Decided(now, decision.action.value, decision.reason, decision.look_again),)
+            what = (decision.action.value, decision.reason, decision.look_again)
+            decided = (Decided(now, *what, decision.opens),)
         self._decided = said
         # What was decided but not written did not happen: its events would tell a lie.
         told = decision.events if not problem else ()

@@ -8,10 +8,12 @@ from datetime import UTC, datetime, timedelta
 from controller.cli.examples import example_plan
 from controller.cli.views.standing import lines, plain, standing
 from controller.engine import moves
+from controller.engine.asking import WAITS
 from controller.engine.codec import encode
 from controller.engine.observation import ServiceName, ServiceState, Target
 from controller.engine.record import Ask, AskKind, Phase, Record
 from controller.plan.compact import digest, to_json
+from controller.plan.model import AdvanceOnly
 from controller.plan.reader import read_plan
 from controller.plan.source import load
 
@@ -114,3 +116,28 @@ def test_a_record_that_is_none_is_said_and_the_way_back_offered() -> None:
     text = "\n".join(lines(standing(broken, AT, "ion-api")))
     assert "cannot be read" in text
     assert "next: rollout rollback ion-api" in text
+
+
+WINDOW = AdvanceOnly("Asia/Seoul", (1, 2, 3, 4), 9 * 60, 17 * 60)
+WINDOWED = replace(PLAN, when=replace(PLAN.when, advance_only=WINDOW))
+READY = replace(RUNNING, plan=to_json(WINDOWED)).noting(AT, WAITS, "ready")
+
+
+def test_what_waits_for_the_window_says_when_it_opens() -> None:
+    here = standing(service(READY), AT, "ion-api")
+    assert "waits for  the window, which opens Tue 2026-01-06 09:00 Asia/Seoul" in lines(here)
+    assert plain(here)["window"] == {
+        "rule": "mon-thu 09:00-17:00 Asia/Seoul",
+        "open": False,
+        "opens": "2026-01-06T00:00:00Z",
+    }
+
+
+def test_a_window_that_is_open_says_until_when() -> None:
+    here = standing(service(READY), AT - timedelta(hours=2), "ion-api")
+    assert "window     open until Mon 2026-01-05 17:00 Asia/Seoul" in lines(here)
+    assert plain(here)["window"]["open"] is True
+
+
+def test_a_plan_without_a_window_has_none() -> None:
+    assert plain(standing(service(RUNNING), AT, "ion-api"))["window"] is None

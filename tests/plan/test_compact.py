@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 
 from controller.plan.compact import differences, digest, from_json, to_json
 from controller.plan.model import (
+    AdvanceOnly,
     Check,
     CheckWhen,
     CustomMetric,
     EvidenceRules,
     Expect,
+    Freeze,
     Gate,
     Latency,
     Limits,
@@ -32,6 +34,7 @@ from controller.plan.model import (
     Then,
     Versus,
     When,
+    WhenNobodyAnswers,
     WhenUndecided,
 )
 from controller.plan.reader import read_plan
@@ -73,6 +76,16 @@ metrics = st.one_of(
 versus = st.none() | st.builds(Versus, ratio=st.floats(1, 9)) | st.just(Versus(better_by=0.1))
 holds = st.integers(0, 90 * 86_400).map(lambda seconds: timedelta(seconds=seconds))
 
+freezes = st.dates().map(lambda day: (Freeze(day, day),))
+windows = st.builds(
+    AdvanceOnly,
+    st.sampled_from(["UTC", "Asia/Seoul"]),
+    st.sampled_from([(1, 2, 3, 4), (6,)]),
+    st.integers(0, 700),
+    st.integers(701, 1440),
+    freezes | st.just(()),
+)
+
 
 @st.composite
 def plans(draw: st.DrawFn) -> Plan:
@@ -111,7 +124,11 @@ def plans(draw: st.DrawFn) -> Plan:
         )
         for number in range(draw(st.integers(0, 2)))
     )
-    when = When(undecided=WhenUndecided(draw(st.none() | holds), draw(st.sampled_from(Then))))
+    when = When(
+        undecided=WhenUndecided(draw(st.none() | holds), draw(st.sampled_from(Then))),
+        approvals=draw(st.none() | st.builds(WhenNobodyAnswers, holds, st.just(Then.ADVANCE))),
+        advance_only=draw(st.none() | windows),
+    )
     evidence = EvidenceRules(interval=draw(st.none() | holds))
     return replace(
         ION, stages=stages, gates=gates, checks=checks, evidence=evidence, when=when, project=None

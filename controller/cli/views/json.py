@@ -98,9 +98,10 @@ def plain(event: Event) -> dict[str, Any]:
             }
         case Judged(_, gate, verdict):
             return _head("verdict", event) | {"gate": gate, **verdict_values(verdict)}
-        case Decided(_, action, reason, look_again):
+        case Decided(_, action, reason, look_again, opens):
             told = {"action": action, "reason": reason, "look_again_s": seconds(look_again)}
-            return _head("decided", event) | told
+            window = {} if opens is None else {"window_opens": time(opens)}
+            return _head("decided", event) | told | window
         case Shifted(_, split, in_force, reason):
             shift = {"split": dict(split), "in_force": in_force, "reason": reason}
             return _head("shifted", event) | shift

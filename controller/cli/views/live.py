@@ -22,6 +22,7 @@ from controller.engine.watching import held, hold_of
 from controller.engine.wording import minutes_shown
 from controller.gates.verdict import Verdict, word
 from controller.gates.wording import count_text, shown
+from controller.plan.window import state_text
 
 if TYPE_CHECKING:
     from controller.plan.model import Gate, Plan
@@ -88,6 +89,8 @@ def drawing(tick: Tick) -> RenderableType:
         Text(f"traffic  {split_text(_split(tick))}"),
         Text(f"{text.stamp(tick.at)}   next look {next_look:%H:%M:%S}", style="dim"),
     ]
+    if tick.plan is not None and tick.plan.when.advance_only is not None:
+        parts.append(Text(f"window   {state_text(tick.plan.when.advance_only, tick.at)}"))
     if tick.plan is not None:
         parts += [_stages(tick, tick.plan), _gates(tick, tick.plan)]
     return Group(*parts)

@@ -13,6 +13,7 @@ from controller.engine.wording import minutes_shown
 from controller.gates.evidence import MINUTE
 from controller.gates.wording import count_text
 from controller.plan.model import Plan, ResponseRate
+from controller.plan.window import rule_text
 
 ERRORS_ASSUMED = 0.001  # stable's failures where only a rate is said
 HALF = 0.5
@@ -60,6 +61,7 @@ def plain(plan: Plan, outlook: Outlook, foreseen: Forecast) -> dict[str, Any]:
             for one in foreseen.regressions
         ],
         "hold_s": foreseen.hold.total_seconds(),
+        "advance_only": rule_text(rule) if (rule := plan.when.advance_only) else None,
         "looks": foreseen.ticks,
         "api_calls": foreseen.calls,
         "advice": list(foreseen.advice),
@@ -83,6 +85,9 @@ def lines(plan: Plan, outlook: Outlook, foreseen: Forecast) -> Iterator[str]:
         f"cost: {hours} at least, {count_text(foreseen.ticks)} looks, "
         f"about {count_text(foreseen.calls)} calls of Google's APIs"
     )
+    if plan.when.advance_only is not None:
+        told = f"advances only {rule_text(plan.when.advance_only)}: stages wait for that beyond it"
+        yield from wrap(told, _COLUMNS, subsequent_indent="  ")
     for one in foreseen.advice:
         yield ""
         yield from wrap(f"advice: {one}", _COLUMNS, subsequent_indent="  ")

@@ -13,6 +13,7 @@ from typing import Any
 from controller.cli import hints
 from controller.cli.views.json import seconds, time, verdict_values
 from controller.cli.views.text import OUTCOMES, sentence, stamp
+from controller.engine.asking import WAITS
 from controller.engine.codec import Unreadable, decode
 from controller.engine.decision import State
 from controller.engine.moves import expected_split, state_of
@@ -25,6 +26,7 @@ from controller.gates.judging import judge
 from controller.gates.verdict import Verdict, word
 from controller.plan.compact import from_json
 from controller.plan.model import Plan
+from controller.plan.window import closed_text, is_open, next_opening, rule_text, state_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,8 @@ def _waits(
             return f"`resume`; {record.paused.by} paused it{why}"
         case State.SHIFTING:
             return f"{split_text(expected_split(record))} to come into force"
+        case State.STARTING | State.RUNNING if plan is not None and _is_ready(record):
+            return _window_waited_for(plan, now)
         case State.STARTING:
             return "the checks before the first shift"
         case State.ROLLING_BACK:
@@ -130,6 +134,18 @@ def _waits(
             return f"the evidence at {record.weight}%; the hold is over"
         case _:
             return ""
+
+
+def _is_ready(record: Record) -> bool:
+    """Tell whether nothing but the window is waited for."""
+    return bool(record.transitions) and record.transitions[-1].what == WAITS
+
+
+def _window_waited_for(plan: Plan, now: datetime) -> str:
+    rule = plan.when.advance_only
+    if rule is None or is_open(rule, now):
+        return "the next look: the window is open"
+    return closed_text(rule, now).replace("the window opens", "the window, which opens")
 
 
 def _apply(target: str) -> tuple[str, ...]:
@@ -173,6 +189,8 @@ def lines(here: Standing) -> tuple[str, ...]:
         told.append("gates      none in the record yet: `status --now` asks Monitoring")
     if here.waits:
         told.append(f"waits for  {here.waits}" if record else here.waits)
+    if here.plan is not None and here.plan.when.advance_only is not None:
+        told.append(f"window     {state_text(here.plan.when.advance_only, here.at)}")
     if here.age is not None:
         told.append(f"as of      {minutes_shown(here.age)} ago{_watched(here)}")
     told += [f"next: {command}" for command in here.next]
@@ -227,5 +245,19 @@ def plain(here: Standing) -> dict[str, Any]:
         "asked": record.ask and {"kind": record.ask.kind.value, "reason": record.ask.reason},
         "age_s": None if here.age is None else seconds(here.age),
         "unwatched": here.unwatched,
+        "window": _window(plan, here.at),
         "gates": {name: verdict_values(verdict) for name, verdict in here.verdicts.items()},
+    }
+
+
+def _window(plan: Plan | None, now: datetime) -> dict[str, Any] | None:
+    """Return the plan's window; opens: the instant from which on it is open, null if never."""
+    rule = plan.when.advance_only if plan else None
+    if rule is None:
+        return None
+    opens = next_opening(rule, now)
+    return {
+        "rule": rule_text(rule),
+        "open": is_open(rule, now),
+        "opens": None if opens is None else time(opens),
     }
