@@ -77,7 +77,7 @@ class TestWaiting:
         assert waiting.look_again == timedelta(seconds=30)
 
     def test_a_rollout_killed_between_any_two_looks_makes_the_same_moves(self) -> None:
-        worlds = [World(LATER, killed=killed).run(170) for killed in (False, True)]
+        worlds = [World(LATER, killed=killed).run(140) for killed in (False, True)]
         assert worlds[0].moves == worlds[1].moves
         assert worlds[0].notes == worlds[1].notes
         assert worlds[0].notes == ["waits for the window", "shift to 50%", "50% in force"]
