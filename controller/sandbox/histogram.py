@@ -52,13 +52,18 @@ class Histogram:
     @property
     def mean(self) -> float:
         """Return the mean in milliseconds; 0 where nothing was counted."""
-        count = self.count
-        return self.total_ms / count if count else 0.0
+        return self.moments()[1]
 
     @property
     def sum_of_squared_deviation(self) -> float:
         """Return the sum of squared deviations from the mean, in ms²."""
-        return max(0.0, self.squares - self.total_ms * self.mean)
+        return self.moments()[2]
+
+    def moments(self) -> tuple[int, float, float]:
+        """Return count, mean and sum of squared deviations, the buckets summed up once."""
+        count = self.count
+        mean = self.total_ms / count if count else 0.0
+        return count, mean, max(0.0, self.squares - self.total_ms * mean)
 
 
 EMPTY = Histogram((0,) * BUCKETS, 0.0, 0.0)
@@ -73,13 +78,13 @@ def merge(histograms: list[Histogram]) -> Histogram:
     """Return one histogram of everything counted in these."""
     if len(histograms) == 1:
         return histograms[0]
-    counts: list[int] = list(EMPTY.counts)
-    total = squares = 0.0
-    for histogram in histograms:
-        counts = list(map(add, counts, histogram.counts))
+    first, *others = histograms
+    counts, total, squares = first.counts, first.total_ms, first.squares
+    for histogram in others:
+        counts = tuple(map(add, counts, histogram.counts))
         total += histogram.total_ms
         squares += histogram.squares
-    return Histogram(tuple(counts), total, squares, histograms[0].per_unit)
+    return Histogram(counts, total, squares, first.per_unit)
 
 
 def with_value(histogram: Histogram, latency_ms: float) -> Histogram:

@@ -220,7 +220,12 @@ def _minutes(start: int, end: int, visible: datetime) -> list[tuple[int, datetim
     """Return the ends of the minutes in (start, end] that are visible, as µs and as instants."""
     first = start // MINUTE * MINUTE + MINUTE
     last = min(end, int(visible.timestamp()) * 1_000_000)
-    return [(us, instant(us)) for us in range(first, last + 1, MINUTE)]
+    return [(us, _instant(us)) for us in range(first, last + 1, MINUTE)]
+
+
+@lru_cache(maxsize=4096)  # every metric is asked for the same minutes
+def _instant(us: int) -> datetime:
+    return instant(us)
 
 
 def _spread(value: float, count: int, seed: str) -> Histogram:

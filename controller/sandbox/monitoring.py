@@ -14,6 +14,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from itertools import compress
 from typing import Any
 
@@ -37,9 +38,11 @@ SERVICE = "/google.monitoring.v3.MetricService/"
 MOST_POINTS = 100_000
 _KIND_NUMBERS = {name: number for number, name in KINDS.items()}
 _TYPE_NUMBERS = {name: number for number, name in TYPES.items()}
-_ENUMS = types.Aggregation.pb().DESCRIPTOR.enum_types_by_name
+_AGGREGATION = types.Aggregation.pb()
+_ENUMS = _AGGREGATION.DESCRIPTOR.enum_types_by_name
 _ALIGNERS = {value.number: value.name for value in _ENUMS["Aligner"].values}
 _REDUCERS = {value.number: value.name for value in _ENUMS["Reducer"].values}
+_HEADERS = int(types.ListTimeSeriesRequest.TimeSeriesView.HEADERS)
 _LIST_RESPONSE = types.ListTimeSeriesResponse.pb()
 _DESCRIPTORS_RESPONSE = types.ListMetricDescriptorsResponse.pb()
 
@@ -142,7 +145,7 @@ class Monitoring:
         if request.HasField("secondary_aggregation"):
             raise refused("secondary_aggregation", "", "The sandbox does not aggregate twice.")
         condition = parse(request.filter)
-        metric = self._metric(_metric_type(condition))
+        metric = self._metric(_metric_type(request.filter))
         self._check_resource(metric, condition)
         start, end = _interval(request.interval, metric)
         offset, now = _offset(request.page_token) if request.page_token else (0, None)
@@ -151,8 +154,8 @@ class Monitoring:
             condition,
             start,
             end,
-            _how(request.aggregation),
-            request.view == types.ListTimeSeriesRequest.TimeSeriesView.HEADERS,
+            _how(request.aggregation.SerializeToString()),
+            request.view == _HEADERS,
             min(request.page_size or MOST_POINTS, MOST_POINTS),
             offset,
             now or self._world.clock.now(),
@@ -210,8 +213,10 @@ class Monitoring:
         return answer
 
 
-def _metric_type(condition: Condition) -> str:
+@lru_cache(maxsize=512)
+def _metric_type(text: str) -> str:
     """Return the one metric type that the filter asks for."""
+    condition = parse(text)
     wanted = {one.operands[0] for one in required(condition, "metric.type") if one.function == "="}
     if len(wanted) != 1:
         raise invalid('it must name exactly one metric type, as metric.type = "TYPE"')
@@ -232,7 +237,9 @@ def _interval(given: Any, metric: Descriptor) -> tuple[int, int]:
     return start, end
 
 
-def _how(given: Any) -> Aggregation:
+@lru_cache(maxsize=64)  # clients ask the same way again and again, for other times
+def _how(serialized: bytes) -> Aggregation:
+    given = _AGGREGATION.FromString(serialized)
     aligner = _ALIGNERS.get(given.per_series_aligner, str(given.per_series_aligner))
     reducer = _REDUCERS.get(given.cross_series_reducer, str(given.cross_series_reducer))
     if aligner == "ALIGN_NONE":
@@ -316,9 +323,10 @@ def _write_time(written: Any, us: int) -> None:
 def _write_distribution(written: Any, value: Histogram) -> None:
     counts = value.counts
     last = max(compress(range(1, len(counts) + 1), counts), default=0)  # trailing zeros left out
-    written.count = sum(counts)
-    written.mean = value.mean / value.per_unit
-    written.sum_of_squared_deviation = value.sum_of_squared_deviation / value.per_unit**2
+    count, mean, deviations = value.moments()
+    written.count = count
+    written.mean = mean / value.per_unit
+    written.sum_of_squared_deviation = deviations / value.per_unit**2
     buckets = written.bucket_options.exponential_buckets
     buckets.num_finite_buckets = FINITE_BUCKETS
     buckets.growth_factor = GROWTH

@@ -63,6 +63,14 @@ class Series:
             **{f"resource.labels.{name}": value for name, value in self.resource_labels.items()},
         }
 
+    def field(self, name: str, metric_type: str) -> str:
+        """Return one of `fields` by its canonical name, "" for a label that is not there."""
+        kind, _, label = name.partition(".labels.")
+        if label:
+            labels = self.metric_labels if kind == "metric" else self.resource_labels
+            return labels.get(label, "")
+        return metric_type if name == "metric.type" else self.resource_type
+
 
 def micros(at: datetime) -> int:
     """Return an instant as microseconds since the epoch."""
