@@ -11,7 +11,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from controller.engine.observation import RevisionState, ServiceName, ServiceState, Target
+from controller.engine.deploying import Deploy
+from controller.engine.observation import (
+    RevisionState,
+    ServiceName,
+    ServiceState,
+    Target,
+    Template,
+)
 from controller.gates.evidence import Query, Readings
 
 
@@ -46,16 +53,18 @@ class Refused(PortError):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a write sets: the whole traffic list and our record, and nothing else.
+    """What a write sets: the whole traffic list and our record; with `deploy`, a new revision.
 
     record_text None removes the annotation. raises: it raises the candidate's weight or promotes,
     and is therefore void 60 s after it was decided. rollout: its id, named to the server.
+    deploy: the revision to be made in the same call, or None: then no template is touched.
     """
 
     targets: tuple[Target, ...]
     record_text: str | None
     raises: bool
     rollout: str = ""
+    deploy: Deploy | None = None
 
 
 class TrafficRouter(Protocol):
@@ -69,6 +78,9 @@ class TrafficRouter(Protocol):
 
         A `write` expecting this very state right after needs no further read.
         """
+
+    def template(self, name: ServiceName) -> Template:
+        """Read what the service's next revision would be made of (v1)."""
 
     def services(self, project: str, region: str) -> tuple[ServiceState, ...]:
         """Read every service of a region in one listing (v2), by name.

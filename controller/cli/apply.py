@@ -7,6 +7,7 @@ is decided in the engine and carried out by the reconciler.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -24,12 +25,18 @@ if TYPE_CHECKING:
     from controller.engine.begin import Wish
     from controller.plan.model import Plan
 
+# Host, path, then a tag or a digest: what a registry's reference may be made of, no finer.
+IMAGE = re.compile(
+    r"[a-z0-9][a-z0-9._/:-]{0,254}(?::[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?"
+    r"(?:@[a-z0-9]+:[0-9a-fA-F]{32,128})?"
+)
 LONGEST_JOB = timedelta(hours=6)  # what CI services commonly let a job run
 
 
 @click.command("apply")
 @options.target
 @click.option("--revision", metavar="REV", help="The candidate; wins over the plan's.")
+@click.option("--image", metavar="IMG", help="Deploy this without traffic first: the candidate.")
 @options.variables
 @click.option(
     "--timeout", type=options.Duration(), help="Leave after this time: 50m (exit 5 or 4)."
@@ -50,6 +57,7 @@ def apply(
     project: str | None,
     region: str | None,
     revision: str | None,
+    image: str | None,
     variables: dict[str, str],
     timeout: timedelta | None,
     no_wait: bool,
@@ -73,6 +81,7 @@ def apply(
       rollout apply plans/ion-api.yaml
       rollout apply plans/ion-api.yaml --dry-run
       rollout apply plans/ion-api.yaml --scenario errors     a rehearsal
+      rollout apply plans/ion-api.yaml --image us-docker.pkg.dev/ion-prod/api/ion-api:v42
       rollout apply plans/ion-api.yaml --no-wait             on a schedule, from CI
     """
     from controller.cli.dry_run import rehearsed
@@ -90,16 +99,18 @@ def apply(
                 region=region,
                 variables=variables,
                 revision=revision,
+                image=image,
                 scenario=options.scenario_of(sandbox, scenario),
             )
             run.place = found.place
-            run.connection = found.connect()
+            run.connection = found.connect(deployed=image is None)
             _warn(run, found)
             wish = replace(
                 _wish(run, _plan(found), reason),
                 again=again,
                 replace=replacing,
                 replan=replan,
+                image=image or "",
             )
             code = rehearsed(run, wish) if dry_run else follow(run, wish)
     except Detached:
@@ -123,6 +134,7 @@ def _found(
     region: str | None,
     variables: dict[str, str],
     revision: str | None,
+    image: str | None,
     scenario: str | None,
 ) -> Target:
     from controller.cli.target import find
@@ -140,12 +152,29 @@ def _found(
         raise Stop(
             f"{argument} is no plan", f"apply takes a plan's file: {argument}.yaml?", Code.USAGE
         )
+    if image is not None:
+        _check_image(image, revision)
     if revision is None:
         return found
     if not REVISION.fullmatch(revision) or not revision.startswith(f"{found.plan.service}-"):
         mend = f"their names begin with {found.plan.service}-: {found.plan.service}-00042-xyz"
         raise Stop(f"{revision!r} is no revision of {found.plan.service}", mend, Code.USAGE)
     return replace(found, plan=replace(found.plan, candidate=Candidate(revision=revision)))
+
+
+def _check_image(image: str, revision: str | None) -> None:
+    if revision is not None:
+        raise Stop(
+            "--image and --revision together: which is the candidate?",
+            "--image deploys a new revision; --revision names one that is deployed already",
+            Code.USAGE,
+        )
+    if not IMAGE.fullmatch(image):
+        raise Stop(
+            f"{image!r} is no image",
+            "it looks like REGION-docker.pkg.dev/PROJECT/REPOSITORY/NAME:TAG, or …@sha256:DIGEST",
+            Code.USAGE,
+        )
 
 
 def _plan(found: Target) -> Plan:

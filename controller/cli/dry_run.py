@@ -26,11 +26,13 @@ def rehearsed(run: Run, wish: Wish) -> int:
     begun, service = Reconciler(run.connection.ports, run.connection.name).preview(wish)
     split = service.asked
     lines: tuple[str, ...]
+    image = f" --image {wish.image}" if wish.image else ""
+    command = f"rollout apply {run.place}{image}"
     match begun:
         case Refusal(reason, mend, code):
             raise Stop(reason, mend, code)
         case Nothing(reason):
-            return _end(run, reason, split)
+            return _end(run, reason, split, command)
         case Attach(record, plan, _):
             run.message("info", f"would attach to rollout {record.rollout} of {record.candidate}")
             lines = _stages(plan, record, record.stage + 1)
@@ -39,15 +41,17 @@ def rehearsed(run: Run, wish: Wish) -> int:
             for event in events:
                 run.view.show(event)
             run.message("info", f"would begin: {begun.reason}")
+            if begun.write is not None and begun.write.deploy is not None:
+                deploy = begun.write.deploy
+                run.message("info", f"would deploy {deploy.revision} of {deploy.image}, at 0%")
             lines = (*_checks(wish.plan), *_stages(wish.plan, record, 0))
     for line in lines:
         run.message("info", line)
-    return _end(run, "dry run: nothing was written", split)
+    return _end(run, "dry run: nothing was written", split, command)
 
 
-def _end(run: Run, reason: str, split: Mapping[str, int]) -> int:
-    commands = (f"rollout apply {run.place}",)
-    finished = Finished(run.now(), "nothing_to_do", reason, split, next=commands)
+def _end(run: Run, reason: str, split: Mapping[str, int], command: str) -> int:
+    finished = Finished(run.now(), "nothing_to_do", reason, split, next=(command,))
     return run.finish(Ending(finished, Code.DONE))
 
 

@@ -47,12 +47,17 @@ class Target:
             return self.argument if " " not in self.argument else f"'{self.argument}'"
         return f"{name.service} --region {name.region} --project {name.project}"
 
-    def connect(self) -> Connection:
-        """Connect to where the service is. Raises PortError."""
+    def connect(self, *, deployed: bool = True) -> Connection:
+        """Connect to where the service is. Raises PortError.
+
+        deployed: whether a sandbox's world begins with the candidate in it.
+        """
         from controller.cli import wiring
 
         if self.scenario is not None:
-            return wiring.rehearse(self.name, self.plan, self.scenario, os.environ)
+            return wiring.rehearse(
+                self.name, self.plan, self.scenario, os.environ, deployed=deployed
+            )
         return wiring.connect(self.name, os.environ)
 
 

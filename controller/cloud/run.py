@@ -21,7 +21,7 @@ from controller.cloud import v1, v2
 from controller.cloud.clients import within
 from controller.cloud.translate import from_http, translating
 from controller.cloud.v1 import RECORD_KEY
-from controller.engine.observation import RevisionState, ServiceName, ServiceState
+from controller.engine.observation import RevisionState, ServiceName, ServiceState, Template
 from controller.ports import Change, Clock, Conflict, Missing, PortError, Unavailable
 
 __all__ = ["RECORD_KEY", "VOID_AFTER", "CloudRun"]
@@ -81,6 +81,14 @@ class CloudRun:
         state, body = self._read(name)
         self._last_fresh = (state, body)
         return state
+
+    def template(self, name: ServiceName) -> Template:
+        """Read what the service's next revision would be made of (v1 GET)."""
+        _, body = self._read(name)
+        try:
+            return v1.template_state(body)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise Unavailable(f"the answer for {name.service} had no template") from error
 
     def services(self, project: str, region: str) -> tuple[ServiceState, ...]:
         """Read every service of a region, by name (v2 ListServices, as many pages as there are)."""
@@ -228,6 +236,10 @@ def _check_unchanged(expected: ServiceState, now: ServiceState) -> None:
         raise Conflict(f"the traffic of {service} was changed by {_who(now)}")
     if now.record_text != expected.record_text:
         raise Conflict(f"the record in {service} was changed by {_who(now)}")
+    if now.latest_ready != expected.latest_ready and any(
+        target.revision is None and target.percent for target in now.targets
+    ):
+        raise Conflict(f"LATEST of {service} became {now.latest_ready} meanwhile")
     if now.generation != expected.generation:
         raise Conflict(f"{service} was changed by {_who(now)} meanwhile")
 

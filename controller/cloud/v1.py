@@ -7,16 +7,27 @@ run.googleapis.com v1.
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from controller.cloud.unusual import SESSION_AFFINITY, unusual_marks
-from controller.engine.observation import ServiceName, ServiceState, Target
+from controller.engine.observation import Container, ServiceName, ServiceState, Target, Template
 from controller.ports import Change
 
 Json = dict[str, Any]
 RECORD_KEY = "rollout/record"
 """The annotation of the service that holds the record."""
+
+NO_CONFIGURATION = frozenset(
+    {
+        "client.knative.dev/nonce",
+        "client.knative.dev/user-image",
+        "run.googleapis.com/client-name",
+        "run.googleapis.com/client-version",
+    }
+)
+"""Labels and annotations of a template by which clients mark who deployed; no revision differs."""
 
 
 def namespaced(origin: str, name: ServiceName) -> str:
@@ -67,9 +78,48 @@ def service_state(name: ServiceName, body: Json) -> ServiceState:
     )
 
 
+def template_state(body: Json) -> Template:
+    """Return what a v1 Service's next revision would be made of.
+
+    Raises KeyError, TypeError, ValueError or AttributeError where it is not of that shape.
+    """
+    template = body["spec"]["template"]
+    containers = template["spec"]["containers"]
+    return Template(
+        generation=int(body["metadata"].get("generation", 0)),
+        containers=tuple(
+            Container(one.get("name", ""), one["image"], bool(one.get("ports")))
+            for one in containers
+        ),
+        rest=_rest(template),
+        facts=_facts(template["spec"]),
+    )
+
+
+def _rest(template: Json) -> str:
+    """Return a template's configuration but for the images, the same for the same meaning."""
+    plain = copy.deepcopy(template)
+    metadata = plain.get("metadata") or {}
+    metadata.pop("name", None)
+    for kind in ("labels", "annotations"):
+        kept = {k: v for k, v in (metadata.get(kind) or {}).items() if k not in NO_CONFIGURATION}
+        metadata[kind] = kept
+    plain["metadata"] = metadata
+    for container in plain["spec"]["containers"]:
+        container.pop("image")
+    return json.dumps(plain, sort_keys=True, ensure_ascii=False)
+
+
 def changed(body: Json, change: Change) -> Json:
-    """Return the object with the change's traffic and record; everything else is as it was read."""
+    """Return the object with the change's traffic and record; everything else is as it was read.
+
+    With a revision to deploy, the template's name and one container's image change as well.
+    """
     wanted = copy.deepcopy(body)
+    if change.deploy is not None:
+        template = wanted["spec"]["template"]
+        template.setdefault("metadata", {})["name"] = change.deploy.revision
+        template["spec"]["containers"][change.deploy.container]["image"] = change.deploy.image
     wanted["spec"]["traffic"] = [_entry(target) for target in change.targets]
     annotations = wanted["metadata"].setdefault("annotations", {})
     if change.record_text is None:
@@ -128,3 +178,28 @@ def _unusual(metadata: Json, spec: Json) -> tuple[str, ...]:
     template = spec.get("template", {}).get("metadata", {}).get("annotations") or {}
     sticky = template.get("run.googleapis.com/sessionAffinity") == "true"
     return (*marks, SESSION_AFFINITY) if sticky else marks
+
+
+def _facts(spec: Json) -> dict[str, str]:
+    """Return what `v2` calls a revision's facts, images aside; only what the template says."""
+    containers = spec["containers"]
+    env = [one for container in containers for one in container.get("env") or ()]
+    refs = [(one.get("valueFrom") or {}).get("secretKeyRef") or {} for one in env]
+    secrets = [ref.get("name") for ref in refs]
+    volumes = spec.get("volumes") or ()
+    secrets += [(volume.get("secret") or {}).get("secretName") for volume in volumes]
+    limits = [(c.get("resources") or {}).get("limits") or {} for c in containers]
+    timeout = spec.get("timeoutSeconds")
+    return {
+        "env": _listed(one.get("name") for one in env),
+        "secrets": _listed(secrets),
+        "cpu": ", ".join(limit.get("cpu", "") for limit in limits),
+        "memory": ", ".join(limit.get("memory", "") for limit in limits),
+        "concurrency": str(spec.get("containerConcurrency") or ""),
+        "service account": spec.get("serviceAccountName") or "",
+        "timeout": f"{timeout} s" if timeout else "",
+    }
+
+
+def _listed(names: Iterable[str | None]) -> str:
+    return ", ".join(sorted({name for name in names if name}))

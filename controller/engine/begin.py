@@ -9,6 +9,7 @@ from difflib import get_close_matches
 
 from controller.engine import moves
 from controller.engine.decision import Action, Decision, Refusal, State, Write
+from controller.engine.deploying import Deploy, is_of_image
 from controller.engine.events import Started
 from controller.engine.observation import RevisionState, ServiceState
 from controller.engine.record import Phase, Record, Shift
@@ -24,7 +25,8 @@ ROLLED_BACK_BEFORE = 3  # the exit code for a candidate that was rolled back (DE
 class Wish:
     """What somebody wants to roll out. rollout: a fresh id. by: the person or account.
 
-    reason: theirs, kept in the record where the rollout begins.
+    reason: theirs, kept in the record where the rollout begins. image: what the candidate is to be
+    made of, "" where it was deployed before; it wins over the plan's candidate.
     """
 
     plan: Plan
@@ -34,6 +36,7 @@ class Wish:
     replace: bool = False
     replan: bool = False
     reason: str = ""
+    image: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +90,12 @@ def begin(
     stable: RevisionState | None,
     record: Record | None,
     now: datetime,
+    deploy: Deploy | None = None,
 ) -> Beginning:
-    """Decide how the rollout of `candidate` begins; the first write moves no traffic."""
+    """Decide how the rollout of `candidate` begins; the first write moves no traffic.
+
+    deploy: what makes the candidate, where it is yet to be; done by the first write.
+    """
     if record is not None and record.uid == service.uid:
         if record.phase is not Phase.DONE:
             return _beside(wish, service, candidate, record, now)
@@ -101,7 +108,13 @@ def begin(
             "`rollout rollback` puts all traffic on stable; remove the tag to start anew",
             6,
         )
-    return _anew(wish, service, candidate, stable, record, now)
+    return _anew(wish, service, candidate, stable, record, now, deploy)
+
+
+def runs_image(record: Record, service: ServiceState, image: str) -> bool:
+    """Tell whether the rollout under way is of a candidate made of this image."""
+    under_way = record.uid == service.uid and record.phase is not Phase.DONE
+    return under_way and is_of_image(service.name.service, record.candidate, image)
 
 
 def _beside(
@@ -113,7 +126,8 @@ def _beside(
             reason = f"replaced by {candidate.name}, by {wish.by}"
             return moves.roll_back(record, service, now, reason, by=wish.by)
         return Refusal(
-            f"a rollout of {record.candidate} is under way; {candidate.name} is wanted",
+            f"a rollout of {record.candidate} is under way; {candidate.name} is wanted"
+            + (f", made of {wish.image}" if wish.image else ""),
             "wait for it, or `apply --replace` rolls it back and starts this one",
         )
     running, wanted = from_json(record.plan), pinned(wish.plan, candidate.name)
@@ -185,6 +199,7 @@ def _anew(
     stable: RevisionState | None,
     record: Record | None,
     now: datetime,
+    deploy: Deploy | None,
 ) -> Beginning:
     refused = _cannot_start(wish.plan, service, candidate, stable) or _never_opens(wish.plan, now)
     if refused is not None:
@@ -219,11 +234,11 @@ def _anew(
     )
     return Decision(
         Action.START,
-        "record written, no traffic moved",
+        f"{f'{candidate.name} deployed, ' if deploy else ''}record written, no traffic moved",
         timedelta(seconds=10),
         fresh,
         State.STARTING,
-        Write(targets_for(service, fresh.before, tags)),
+        Write(targets_for(service, fresh.before, tags), deploy=deploy),
         (started,),
     )
 

@@ -67,7 +67,7 @@ def _decide_seen(
         return _other_hand(plan, record, observation, service, now)
     if record.phase is Phase.ROLLING_BACK:
         return _rolling_back(record, service, now)
-    lost = _candidate_lost(record, observation)
+    lost = _candidate_lost(record, observation, service)
     way_back = _no_way_back(record, observation)
     if lost and not way_back:
         return moves.roll_back(record, service, now, lost)
@@ -119,10 +119,14 @@ def vanished(record: Record, now: datetime, why: str) -> Decision:
     return moves.taken_over(record, now, why, NO_ANSWER)
 
 
-def _candidate_lost(record: Record, observation: Observation) -> str:
+def _candidate_lost(record: Record, observation: Observation, service: ServiceState) -> str:
     match observation.candidate:
+        case Gone() if _is_first_write(record) and service.reconciling:
+            return ""  # it may be in the making: our first write deploys it (`apply --image`)
         case Gone():
             return f"the candidate {record.candidate} was deleted"
+        case Seen(revision) if revision.ready is False and _is_first_write(record):
+            return f"the candidate is not ready: {revision.why or 'no reason given'}"
         case Seen(revision) if revision.ready is False:
             return f"the candidate lost its readiness: {revision.why or 'no reason given'}"
         case _:
@@ -165,6 +169,28 @@ def _without_way_back(
 # Shifting and rolling back --------------------------------------------------------------------
 
 
+def _is_first_write(record: Record) -> bool:
+    """Tell whether the write that began the rollout is not yet known to be in force."""
+    return record.phase is Phase.STARTING and record.shift is not None
+
+
+def _is_being_made(record: Record, observation: Observation, service: ServiceState) -> bool:
+    """Tell whether the candidate that our first write deployed is not yet there, or not yet ready.
+
+    Where it is not seen, the service still tells whether its newest revision was ever ready.
+    """
+    if not _is_first_write(record):
+        return False
+    match observation.candidate:
+        case Gone():
+            return True
+        case Seen(revision):
+            return revision.ready is None
+        case NotSeen():
+            newest = service.latest_created == record.candidate
+            return newest and service.latest_ready != record.candidate
+
+
 def _is_in_force(record: Record, service: ServiceState) -> bool:
     return not service.reconciling and service.in_force == moves.expected_split(record)
 
@@ -200,7 +226,7 @@ def _shifting(
         events = (*events, Message(now, "shout", f"{reason}; but {way_back}"))
     if failed and not way_back:
         decision = moves.roll_back(record, service, now, reason, verdicts=watched.verdicts)
-    elif _is_in_force(record, service):
+    elif _is_in_force(record, service) and not _is_being_made(record, observation, service):
         arrive = moves.promoted if record.phase is Phase.PROMOTING else moves.in_force
         decision = arrive(plan, record, service, now)
     else:
@@ -215,11 +241,16 @@ def _not_in_force(
     waited = now - record.shift.at
     failed = service.ready is False and not service.reconciling
     if not failed and waited <= SHIFT_MAX:
-        return moves.wait(record, f"{record.weight}% asked for, not yet in force", moves.POLL)
+        asked = (
+            "the record is written" if _is_first_write(record) else f"{record.weight}% asked for"
+        )
+        return moves.wait(record, f"{asked}, not yet in force", moves.POLL)
+    first = _is_first_write(record) and record.ask is None
+    what = "the first write" if first else f"the shift to {record.weight}%"
     why = (
-        f"the shift to {record.weight}% failed: {service.ready_message}"
+        f"{what} failed: {service.ready_message}"
         if failed
-        else f"the shift to {record.weight}% is not in force after {minutes_shown(waited)}"
+        else f"{what} is not in force after {minutes_shown(waited)}"
     )
     if way_back:
         shout = Message(now, "shout", f"{why}; but {way_back}")

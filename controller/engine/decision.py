@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from controller.engine.deploying import Deploy
 from controller.engine.events import Event
 from controller.engine.observation import Target
 from controller.engine.record import Record
@@ -44,10 +45,14 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """The traffic to ask for, with the decision's record. raises: the candidate gets more."""
+    """The traffic to ask for, with the decision's record. raises: the candidate gets more.
+
+    deploy: the candidate, where it has yet to be made; only the first write has one.
+    """
 
     targets: tuple[Target, ...]
     raises: bool = False
+    deploy: Deploy | None = None
 
 
 @dataclass(frozen=True, slots=True)

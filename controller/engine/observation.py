@@ -117,6 +117,29 @@ class RevisionState:
     session_affinity: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A container of a revision's template. takes_requests: it has a port."""
+
+    name: str
+    image: str
+    takes_requests: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """What the service's next revision would be made of, at a generation of the service.
+
+    rest: everything but the images, as one text that is the same for the same configuration.
+    facts: as of a revision (`RevisionState.facts`), without the images.
+    """
+
+    generation: int
+    containers: tuple[Container, ...]
+    rest: str
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
 class CheckOutcome(StrEnum):
     """What a check showed."""
 

@@ -14,16 +14,18 @@ from functools import lru_cache
 from typing import TypeGuard
 
 from controller.engine import begin as beginning
-from controller.engine.begin import Attach, Nothing, Wish, pinned
+from controller.engine.begin import Attach, Nothing, Wish, pinned, runs_image
 from controller.engine.codec import Unreadable, decode, encode, must_fit
 from controller.engine.decide import decide, over, vanished
 from controller.engine.decision import Action, Decision, Refusal, State
+from controller.engine.deploying import Ambiguous, Deploy, deploying, to_be
 from controller.engine.duty import SCHEDULE, assumed, handed_over, settled
 from controller.engine.events import Decided, Event, Message, Started
 from controller.engine.observation import (
     Gone,
     NotSeen,
     Observation,
+    RevisionState,
     Seen,
     ServiceName,
     ServiceState,
@@ -267,7 +269,11 @@ class Reconciler:
             return ""
         record = stamp(decision.record, service.generation, now)
         change = Change(
-            decision.write.targets, encode(record), decision.write.raises, record.rollout
+            decision.write.targets,
+            encode(record),
+            decision.write.raises,
+            record.rollout,
+            decision.write.deploy,
         )
         try:
             self.ports.router.write(service, change, now)
@@ -291,7 +297,12 @@ class Reconciler:
         for _ in range(CONFLICTS_MAX):
             now = self.ports.clock.now()
             service = self.ports.router.observe(self.name)
-            begun = self._begin_on(wish, service, now)
+            try:
+                begun = self._begin_on(wish, service, now)
+            except Conflict as error:
+                problem = error.what
+                self.ports.clock.sleep(RETRY)
+                continue
             if started is not None and _is_ours(begun, self._unsure):
                 self._memory, self._unsure = begun.record, None  # the lost answer was a yes
                 return self._tick(started, Observation(Seen(service)), wish.plan, now)
@@ -323,14 +334,16 @@ class Reconciler:
     def _begin_on(self, wish: Wish, service: ServiceState, now: datetime) -> beginning.Beginning:
         record = decode(service.record_text) if service.record_text is not None else None
         router = self.ports.router
-        named = wish.plan.candidate.revision is not None
-        revisions = router.revisions(self.name) if named else ()
-        chosen = beginning.choose_candidate(wish.plan, service, revisions)
-        if isinstance(chosen, Refusal):
-            return chosen
+        if wish.image:
+            found = self._of_image(wish.image, service, record)
+        else:
+            found = self._named(wish.plan, service)
+        if isinstance(found, Refusal):
+            return found
+        candidate, deploy = found
+        chosen = candidate.name
         others = [name for name in service.asked if name != chosen]
         main = max(sorted(others), key=lambda name: service.asked[name], default="")
-        candidate = router.revision(self.name, chosen)
         self._observer = replace(self._observer, trusted=digest(pinned(wish.plan, chosen)))
         stable = None
         if main:
@@ -338,10 +351,46 @@ class Reconciler:
                 stable = router.revision(self.name, main)
             except Missing:
                 stable = None
-        begun = beginning.begin(wish, service, candidate, stable, record, now)
+        begun = beginning.begin(wish, service, candidate, stable, record, now, deploy)
         if isinstance(begun, Decision) and begun.action is Action.START:
             return self._preflighted(wish.plan, service, chosen, begun, now)
         return begun
+
+    def _named(
+        self, plan: Plan, service: ServiceState
+    ) -> tuple[RevisionState, Deploy | None] | Refusal:
+        """Return the revision that the plan means."""
+        router = self.ports.router
+        named = plan.candidate.revision is not None
+        revisions = router.revisions(self.name) if named else ()
+        chosen = beginning.choose_candidate(plan, service, revisions)
+        if isinstance(chosen, Refusal):
+            return chosen
+        return router.revision(self.name, chosen), None
+
+    def _of_image(
+        self, image: str, service: ServiceState, record: Record | None
+    ) -> tuple[RevisionState, Deploy | None] | Refusal:
+        """Return the image's revision, with what makes it where there is none yet.
+
+        One under way for this image is meant whatever was deployed beside it since.
+        """
+        router = self.ports.router
+        if record is not None and runs_image(record, service, image):
+            return router.revision(self.name, record.candidate), None
+        template = router.template(self.name)
+        if template.generation != service.generation:
+            raise Conflict(f"{self.name.service} was changed while it was looked at")
+        try:
+            deploy = deploying(self.name.service, image, template)
+        except Ambiguous as error:
+            return Refusal(
+                str(error), "deploy it with --no-traffic, then `rollout apply --revision`", 2
+            )
+        try:
+            return router.revision(self.name, deploy.revision), None
+        except Missing:
+            return to_be(deploy, template), deploy
 
     def _preflighted(
         self, plan: Plan, service: ServiceState, candidate: str, begun: Decision, now: datetime

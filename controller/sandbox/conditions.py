@@ -36,6 +36,11 @@ def of_service(service: Service) -> tuple[Condition, ...]:
         configurations = Condition(
             "ConfigurationsReady", UNKNOWN, since, "Deploying", "Creating Revision."
         )
+    unready = _never_ready(created)
+    if unready:
+        configurations = Condition(
+            "ConfigurationsReady", FALSE, created.since if created else since, *unready
+        )
     if service.reconciling:
         text = "Creating Revision." if starting else "Routing traffic."
         return (
@@ -49,7 +54,21 @@ def of_service(service: Service) -> tuple[Condition, ...]:
             configurations,
             Condition("RoutesReady", FALSE, since, "RevisionFailed", service.failure),
         )
-    return Condition("Ready", TRUE, since), configurations, Condition("RoutesReady", TRUE, since)
+    routes = Condition("RoutesReady", TRUE, since)
+    if unready:
+        return Condition("Ready", FALSE, configurations.since, *unready), configurations, routes
+    return Condition("Ready", TRUE, since), configurations, routes
+
+
+def _never_ready(created: Revision | None) -> tuple[str, str] | tuple[()]:
+    """Return reason and message where the newest revision failed to start, which fails a service.
+
+    Its split may be in force all the same: what serves is another revision.
+    """
+    if created is None or created.state != "failed" or created.started:
+        return ()
+    text = f"Revision '{created.name}' is not ready and cannot serve traffic. {created.message}"
+    return "RevisionFailed", text
 
 
 def of_revision(service: Service, revision: Revision) -> tuple[Condition, ...]:

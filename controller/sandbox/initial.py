@@ -1,7 +1,8 @@
 """The service as the world begins: stable at 100%, the candidate ready at 0%.
 
 It looks as `gcloud run deploy --no-traffic --tag` leaves it: LATEST pinned, the candidate's
-template with its name in the spec. Candidate and stable differ in image and one variable.
+template with its name in the spec. Candidate and stable differ in image and one variable. Where
+the candidate is yet to be deployed, stable has what goes to LATEST.
 """
 
 from __future__ import annotations
@@ -29,21 +30,22 @@ def service(setting: Setting, region: str, now: datetime, next_uid: Callable[[],
         now - CANDIDATE_AGE,
         CREATOR,
     )
-    for revision in (old, new):
+    there = (old, new) if setting.deployed else (old,)
+    for revision in there:
         revision.become("ready", revision.born + timedelta(seconds=24))
     generation = DEFAULT_GENERATION
     built = Service(
         setting.project,
         region,
         setting.service,
-        raw=_raw(setting, region, new, old.born - STABLE_AGE, next_uid()),
+        raw=_raw(setting, region, there[-1], old.born - STABLE_AGE, next_uid()),
         born=old.born - STABLE_AGE,
         generation=generation,
         observed=generation,
-        ready_since=now - CANDIDATE_AGE,
-        revisions={old.name: old, new.name: new},
-        latest_created=new.name,
-        latest_ready=new.name,
+        ready_since=there[-1].since,
+        revisions={revision.name: revision for revision in there},
+        latest_created=there[-1].name,
+        latest_ready=there[-1].name,
     )
     built.in_force = built.desired
     built.serial = generation
@@ -58,7 +60,9 @@ def _begin_long_ago(built: Service) -> None:
 
 def _raw(setting: Setting, region: str, newest: Revision, born: datetime, uid: str) -> Json:
     traffic: list[Json] = [{"revisionName": setting.stable, "percent": 100}]
-    if setting.candidate_tag:
+    if not setting.deployed:
+        traffic = [{"latestRevision": True, "percent": 100}]
+    elif setting.candidate_tag:
         traffic.append({"revisionName": setting.candidate, "tag": setting.candidate_tag})
     return {
         "apiVersion": "serving.knative.dev/v1",

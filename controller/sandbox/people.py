@@ -17,11 +17,6 @@ from controller.sandbox.services import Json, Service, targets_of
 if TYPE_CHECKING:
     from controller.sandbox.world import World
 
-NOT_LISTENING = (
-    "The user-provided container failed to start and listen on the port defined provided by the "
-    "PORT=8080 environment variable within the allocated timeout."
-)
-
 
 class People:
     """Everybody in a scenario, each with what they wait for."""
@@ -85,7 +80,7 @@ class People:
                 self._deploy(service, act)
             case "ready" | "unready":
                 state = "ready" if act.do == "ready" else "failed"
-                writes.set_readiness(world, service, revision, state, NOT_LISTENING)
+                writes.set_readiness(world, service, revision, state, writes.NOT_LISTENING)
             case "set_annotation":
                 key, value = act.details["key"], act.details.get("value", "")
                 self._replace(service, act, annotations={key: value})

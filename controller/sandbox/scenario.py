@@ -80,11 +80,15 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class RevisionTruth:
-    """The truth about one revision: another's (`like`), overridden by its own, then by changes."""
+    """The truth about one revision: another's (`like`), overridden by its own, then by changes.
+
+    starts: whether it is ever ready where it is deployed in this world.
+    """
 
     like: str | None = None
     truth: Truth = Truth()
     changes: tuple[Change, ...] = ()
+    starts: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -161,14 +161,18 @@ def _gauges(node: Node) -> Mapping[str, float]:
     return {key: number(item) for key, item in node.items()}
 
 
+OF_REVISION = frozenset({"like", "changes", "starts"})
+
+
 def _revisions(node: Node) -> Mapping[str, RevisionTruth]:
     revisions = {}
     for key, item in node.items():
-        keys = item.mapping(TRUTH | {"like", "changes"})
+        keys = item.mapping(TRUTH | OF_REVISION)
         revisions[key] = RevisionTruth(
             like=keys.read("like", text, None),
-            truth=_truth(item, frozenset({"like", "changes"})),
+            truth=_truth(item, OF_REVISION),
             changes=keys.read("changes", each(_change), ()),
+            starts=keys.read("starts", flag, True),  # noqa: FBT003 - the default
         )
     return revisions
 

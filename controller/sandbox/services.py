@@ -42,7 +42,10 @@ class Span:
 
 @dataclass(slots=True)
 class Revision:
-    """A revision. template: the v1 template it was made of. state: pending, ready or failed."""
+    """A revision. template: the v1 template it was made of. state: pending, ready or failed.
+
+    started: it was ready once.
+    """
 
     name: str
     uid: str
@@ -50,12 +53,14 @@ class Revision:
     born: datetime
     creator: str
     state: str = "pending"
+    started: bool = False
     message: str = ""
     since: datetime = LONG_AGO
 
     def become(self, state: str, now: datetime, message: str = "") -> None:
         """Change the state at `now`."""
         self.state, self.message, self.since = state, message, now
+        self.started |= state == "ready"
 
 
 @dataclass(slots=True)

@@ -57,7 +57,8 @@ class Setting:
     stable, candidate: revision names; "" derives them from the service (S-00041-abc and
     S-00042-xyz). candidate_tag: "" for none. stable_error_rate: 5xx of all requests, fraction.
     stable_p95_ms: milliseconds. labels, annotations: further ones of the service. others: names of
-    further services beside it, each like it, with users and revisions of its own.
+    further services beside it, each like it, with users and revisions of its own. deployed: False
+    begins without the candidate; the first revision that is made then is it.
     """
 
     project: str = "demo"
@@ -72,6 +73,7 @@ class Setting:
     answers: tuple[Answer, ...] = ()
     annotations: Mapping[str, str] | None = None
     others: tuple[str, ...] = ()
+    deployed: bool = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "stable", self.stable or f"{self.service}-00041-abc")

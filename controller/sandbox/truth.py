@@ -58,7 +58,7 @@ class Truths:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._layers: dict[str, tuple[_Layer, ...]] = {}
+        self._layers: dict[tuple[str, str], tuple[_Layer, ...]] = {}
         self._made: dict[tuple[str, tuple[int, ...], tuple[tuple[str, float], ...]], Behaviour] = {}
         self._steady: dict[str, Behaviour] = {}
 
@@ -68,9 +68,10 @@ class Truths:
 
     def _holding(self, revision: str, when: datetime) -> Behaviour:
         """Compose what holds at this instant; note it as steady where nothing ever changes it."""
-        layers = self._layers.get(revision)
+        key = revision, self._world.setting.candidate
+        layers = self._layers.get(key)
         if layers is None:
-            layers = self._layers[revision] = self._layers_of(revision)
+            layers = self._layers[key] = self._layers_of(revision)
         holding = tuple(i for i, layer in enumerate(layers) if self._holds(layer, when))
         poison = self._poison(when)
         behaviour = self._made.get((revision, holding, poison))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from urllib.parse import urlsplit
@@ -252,6 +252,18 @@ class World:
         for revision in service.note_split(self.clock.now()):
             if service is self.find(self.setting.service):
                 self.people.shift_came(revision)
+
+    def starts(self, revision: str) -> bool:
+        """Tell whether a new revision is ever ready, by the scenario."""
+        said, names = self.scenario.revisions, self.setting
+        key = {names.stable: "stable", names.candidate: "candidate"}.get(revision, revision)
+        truth = said.get(revision) or said.get(key)
+        return truth.starts if truth is not None else True
+
+    def revision_made(self, service: Service, name: str) -> None:
+        """Note a new revision: where the candidate was yet to be deployed, this is it."""
+        if not self.setting.deployed and service.name == self.setting.service:
+            self.setting = replace(self.setting, candidate=name, deployed=True)
 
     def touch(self, service: Service) -> None:
         """Note that a service's status changed now."""

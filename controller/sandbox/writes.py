@@ -33,7 +33,12 @@ LAST_MODIFIER = "serving.knative.dev/lastModifier"
 OPERATION_ID = "run.googleapis.com/operation-id"
 INGRESS_STATUS = "run.googleapis.com/ingress-status"
 SERVER_OWNED = (CREATOR, LAST_MODIFIER, OPERATION_ID, INGRESS_STATUS)
+STARTS_WITHIN = timedelta(seconds=1)
 METADATA_SETTLES = timedelta(seconds=2)
+NOT_LISTENING = (
+    "The user-provided container failed to start and listen on the port defined provided by the "
+    "PORT=8080 environment variable within the allocated timeout."
+)
 LETTERS = "bcdfghjklmnpqrstvwxz"
 
 
@@ -240,10 +245,12 @@ def _add_revision(world: World, service: Service, name: str, who: str) -> None:
     revision = Revision(name, world.next_uid(), template, now, who, since=now)
     service.revisions[name] = revision
     service.latest_created = name
+    world.revision_made(service, name)
 
     def start() -> None:
         if service.revisions.get(name) is revision and revision.state == "pending":
-            set_readiness(world, service, name, "ready")
+            state = "ready" if world.starts(name) else "failed"
+            set_readiness(world, service, name, state, NOT_LISTENING)
 
     _later(world, world.scenario.run.reconcile, start)
 
@@ -254,7 +261,12 @@ def _settle_later(
     generation = service.generation
 
     def settle() -> None:
-        if service.generation == generation:
+        newest = service.revisions.get(service.latest_created)
+        if service.generation != generation:
+            return
+        if newest is not None and newest.state == "pending":
+            _later(world, STARTS_WITHIN, settle)  # a service is not ready before its revision
+        else:
             _settle(world, service, operation, fails)
 
     _later(world, delay, settle)

@@ -164,3 +164,35 @@ def test_a_missing_permission_is_named_with_its_role_before_anything_is_written(
     assert result.exit_code == 1, result.output
     assert "run.services.update" in result.stderr
     assert "roles/run.developer" in result.stderr
+
+
+IMAGE = "images.example.com/ion-api:v43"
+
+
+def test_an_image_is_deployed_and_walked_through_the_plan() -> None:
+    result = apply("rollout_plans/quickstart.yaml", "--image", IMAGE, "--sandbox", "-o", "json")
+    told = events(result)
+    assert (result.exit_code, told[-1]["outcome"]) == (0, "promoted"), result.output
+    assert told[0]["candidate"].startswith("ion-api-")
+    assert f"image: images.example.com/ion-api:v41 → {IMAGE}" in told[0]["changed"]
+
+
+def test_a_dry_run_shows_the_deploy() -> None:
+    result = apply("rollout_plans/quickstart.yaml", "--image", IMAGE, "--sandbox", "--dry-run")
+    assert result.exit_code == 0
+    assert f"of {IMAGE}, at 0%" in result.stderr
+    assert f"--image {IMAGE}" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (("--image", IMAGE, "--revision", "ion-api-1"), "which is the candidate"),
+        (("--image", "two words"), "is no image"),
+        (("--image", ""), "is no image"),
+    ],
+)
+def test_an_image_that_cannot_be_meant_is_bad_usage(arguments: tuple[str, ...], what: str) -> None:
+    result = apply("rollout_plans/quickstart.yaml", "--sandbox", *arguments)
+    assert result.exit_code == 2
+    assert what in result.stderr

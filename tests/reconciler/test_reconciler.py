@@ -126,6 +126,7 @@ class Noting:
         self._watched, self._router = watched, watched.router
         self.observe = self._router.observe
         self.fresh = self._router.fresh
+        self.template = self._router.template
         self.services = self._router.services
         self.revision = self._router.revision
         self.revisions = self._router.revisions
@@ -349,6 +350,7 @@ class Interrupted:
         self._router, self._meanwhile = ports.router, meanwhile
         self.observe = self._router.observe
         self.fresh = self._router.fresh
+        self.template = self._router.template
         self.services = self._router.services
         self.revision = self._router.revision
         self.revisions = self._router.revisions

@@ -166,11 +166,12 @@ def rehearse(
     env: Mapping[str, str],
     *,
     seed: int | None = None,
+    deployed: bool = True,
 ) -> Connection:
     """Make a world of a scenario in this process and connect to it.
 
-    seed: None for the scenario's own. Raises Stop (2) where there is no such scenario or it cannot
-    be used.
+    seed: None for the scenario's own. deployed: False begins without the candidate. Raises Stop
+    (2) where there is no such scenario or it cannot be used.
     """
     from controller.cli.wiring.setting import setting_of
     from controller.sandbox import build
@@ -178,7 +179,7 @@ def rehearse(
     loaded = scenario_named(scenario)
     if seed is not None:
         loaded = replace(loaded, seed=seed)
-    sandbox = build(loaded, setting_of(name, plan))
+    sandbox = build(loaded, replace(setting_of(name, plan), deployed=deployed))
     world = sandbox.world
 
     def listen(listener: Callable[[str, Mapping[str, str]], None]) -> None:
