@@ -125,14 +125,30 @@ class MetricSource(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Caller:
+    """Who we are may be told, by an ID token for this audience.
+
+    at_once: with the first request, and without a token it is not sent at all; else only where the
+    service answers 401 or 403 to a request that does not tell it.
+    """
+
+    audience: str
+    at_once: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
-    """An HTTP request of ours; header values may be "env:NAME", resolved when it is sent."""
+    """An HTTP request of ours; header values may be "env:NAME", resolved when it is sent.
+
+    caller: None where nobody there is to know who we are.
+    """
 
     method: str
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Any = None
     timeout: timedelta = timedelta(seconds=10)
+    caller: Caller | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +165,10 @@ class Checker(Protocol):
     """Sends requests of ours; redirects are not followed, bodies are capped at 64 kB."""
 
     def send(self, request: Request) -> Answer:
-        """Send it once. Raises Unavailable when there was no answer, Refused for a bad URL."""
+        """Send it once. Raises Unavailable when there was no answer, Refused for a bad URL.
+
+        Denied where it needs an ID token and there is none.
+        """
 
 
 class Clock(Protocol):

@@ -16,10 +16,12 @@ import requests
 from requests.structures import CaseInsensitiveDict
 
 from controller.cloud.translate import translated
-from controller.ports import Answer, Clock, Refused, Request, Unavailable
+from controller.ports import Answer, Caller, Clock, Denied, Refused, Request, Unavailable
 
 MOST_BYTES = 64 * 1024
 MOST_TEXT = 2048
+SECRET_LEAST = 4  # characters: a shorter one would be found in every answer
+HIDDEN = "(secret)"
 MOST_KNOWN = 256  # prepared requests kept: a plan has fewer
 _CHUNK = 8192
 _BAD_REQUEST = (
@@ -34,9 +36,10 @@ _MS = timedelta(milliseconds=1)
 class HttpChecker:
     """Sends checks.
 
-    env: where "env:NAME" in a header is looked up. identity: returns an ID token for an audience
-    ("https://HOST"), or None; asked only after a *.run.app host answered 401 or 403 to a request
-    without an Authorization header. Takes the session over: no proxy or .netrc of the machine.
+    env: where "env:NAME" in a header is looked up. identity: returns an ID token for an audience,
+    or None; asked only for a request that may tell who calls, over https. What is secret (a token,
+    what env:NAME stands for) is taken out of every answer and error. Takes the session over: no
+    proxy or .netrc of the machine.
     """
 
     def __init__(
@@ -59,14 +62,25 @@ class HttpChecker:
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise Refused(f"{request.url!r} is no http(s) URL")
         headers = {name: self._resolved(name, value) for name, value in request.headers.items()}
-        answer = self._send(request, headers)
         known = any(name.lower() == "authorization" for name in headers)
-        if answer.status in {401, 403} and not known and parts.hostname.endswith(".run.app"):
-            # An ID token is for the service; its tags have no audience of their own.
-            token = self._identity(f"https://{parts.hostname.rpartition('---')[2]}")
+        caller = None if known or parts.scheme != "https" else request.caller
+        if caller is not None and caller.at_once:
+            headers |= self._telling(caller, request.url)
+        answer = self._send(request, headers)
+        if answer.status in {401, 403} and caller is not None and not caller.at_once:
+            token = self._identity(caller.audience)
             if token:
-                answer = self._send(request, {**headers, "Authorization": f"Bearer {token}"})
+                answer = self._send(request, {**headers, **_bearer(token)})
         return answer
+
+    def _telling(self, caller: Caller, url: str) -> dict[str, str]:
+        token = self._identity(caller.audience)
+        if not token:
+            raise Denied(
+                f"no ID token for {caller.audience}, which {urlsplit(url).hostname} needs",
+                "run as a service account, or impersonate one: docs/plan.md, ID tokens",
+            )
+        return _bearer(token)
 
     def _resolved(self, header: str, value: str) -> str:
         if not value.startswith("env:"):
@@ -80,6 +94,7 @@ class HttpChecker:
         return self._env[name]
 
     def _send(self, request: Request, headers: Mapping[str, str]) -> Answer:
+        secrets = _secrets(request, headers)
         began = self._clock.now()
         try:
             with self._session.send(
@@ -92,10 +107,13 @@ class HttpChecker:
                 content, whole = self._content(response, began + request.timeout)
                 status = response.status_code
         except _BAD_REQUEST as error:
-            raise Refused(f"the request cannot be sent: {error}") from error
+            told = _without(str(error), secrets)
+            raise Refused(f"the request cannot be sent: {told}") from None
         except requests.RequestException as error:
             raise translated(error) from error
         latency = (self._clock.now() - began) / _MS
+        for secret in secrets:  # a server may answer with what it was sent
+            content = content.replace(secret.encode(), HIDDEN.encode())
         text = content.decode("utf-8", "replace")
         return Answer(status, _json(content) if whole else None, text[:MOST_TEXT], latency)
 
@@ -128,6 +146,23 @@ class HttpChecker:
             if self._clock.now() > deadline:
                 raise Unavailable("no answer in time: the body did not end")
         return content, True
+
+
+def _bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+def _secrets(request: Request, headers: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the parts of the headers that nobody may read: what the plan does not say itself."""
+    found = {value for name, value in headers.items() if request.headers.get(name) != value}
+    parts = {part for value in found for part in (value, value.removeprefix("Bearer "))}
+    return tuple(sorted((part for part in parts if len(part) >= SECRET_LEAST), key=len)[::-1])
+
+
+def _without(text: str, secrets: tuple[str, ...]) -> str:
+    for secret in secrets:
+        text = text.replace(secret, HIDDEN).replace(repr(secret)[1:-1], HIDDEN)
+    return text
 
 
 def _json_bytes(body: Any) -> bytes:

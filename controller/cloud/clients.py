@@ -14,7 +14,6 @@ import google.auth
 import grpc
 import requests
 from google.api_core.gapic_v1.client_info import ClientInfo
-from google.auth import exceptions as auth
 from google.cloud.run_v2 import RevisionsClient, ServicesClient
 from google.cloud.run_v2.services.revisions.transports import RevisionsGrpcTransport
 from google.cloud.run_v2.services.services.transports import ServicesGrpcTransport
@@ -134,21 +133,6 @@ def within(seconds: float) -> Callable[[Callable[..., Any]], Callable[..., Any]]
     and reads the clock twice, which takes as long as many an answer in the sandbox.
     """
     return lambda call: partial(call, timeout=seconds)
-
-
-def id_token_for(audience: str) -> str | None:
-    """Return an ID token of the ambient service account, None where there is none.
-
-    People's own credentials have none for an audience of our choice.
-    """
-    from google.auth.transport.requests import Request  # noqa: PLC0415
-    from google.oauth2 import id_token  # noqa: PLC0415
-
-    try:
-        token: str = id_token.fetch_id_token(Request(), audience)
-    except auth.GoogleAuthError:
-        return None
-    return token
 
 
 def _credentials() -> Any:

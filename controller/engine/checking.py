@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from controller.engine.observation import CheckOutcome, CheckSeen, NotSeen, Seen
 from controller.plan.model import Check, CheckWhen, Expect, Text
@@ -26,7 +27,10 @@ class ToSend:
 
 @dataclass(frozen=True, slots=True)
 class Got:
-    """An answer, or none: then `status` is 0 and `why` says why."""
+    """An answer, or none: then `status` is 0 and `why` says why.
+
+    401 with a `why` is what it was not even sent for: we have nothing to tell who we are.
+    """
 
     status: int
     body: Any = None
@@ -45,9 +49,26 @@ def aims_at_candidate(check: Check) -> bool:
 
 
 def has_secrets(check: Check) -> bool:
-    """Tell whether a header is taken from the environment when the request is sent."""
+    """Tell whether it sends a secret of where it runs: from the environment, or by `id_token`."""
+    if check.id_token:
+        return True
     first = (text.parts[0] for text in check.headers.values() if text.parts)
     return any(isinstance(part, str) and part.startswith("env:") for part in first)
+
+
+def audience_of(check: Check, url: str, names: Mapping[str, str]) -> str:
+    """Return the audience of the ID token that this request may carry, "" for none.
+
+    What the plan says; else the service's own URL, and only for a request to that very host: a tag
+    (`TAG---HOST`) has no audience of its own.
+    """
+    if check.id_token is not None:
+        return check.id_token
+    asked = urlsplit(url)
+    own = [urlsplit(names[key]) for key in ("candidate.url", "stable.url") if key in names]
+    if asked.scheme != "https" or all(asked.netloc != one.netloc for one in own):
+        return ""
+    return f"https://{asked.netloc.rpartition('---')[2]}"
 
 
 def requests_of(check: Check, names: Mapping[str, str]) -> tuple[ToSend, ...]:
@@ -80,7 +101,7 @@ def swapped(names: Mapping[str, str]) -> dict[str, str]:
 
 def fault(expect: Expect, got: Got, names: Mapping[str, str]) -> str:
     """Return a sentence on what is wrong with an answer, and nothing if it is right."""
-    if not got.status:
+    if got.why or not got.status:
         return got.why or "no answer"
     if got.status not in expect.status:
         allowed = " or ".join(str(code) for code in expect.status)

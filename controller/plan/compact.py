@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from datetime import timedelta
@@ -17,6 +18,7 @@ from typing import Any
 from controller.plan import names
 from controller.plan.codec import decode, encode
 from controller.plan.keys import (
+    AUDIENCE_PATTERN,
     CHECKS_MOST,
     FILTER_MOST,
     FREEZES_MOST,
@@ -233,6 +235,8 @@ def _problems_of_check(check: Check) -> Iterable[str]:
         yield f"check {check.name} has a header without a name"
     if not is_url(check.url):
         yield f"check {check.name} has no URL"
+    if check.id_token and not re.fullmatch(AUDIENCE_PATTERN, check.id_token, re.ASCII):
+        yield f"check {check.name} has an ID token for nobody"
     if not check.expect.status or not all(100 <= code <= 599 for code in check.expect.status):
         yield f"check {check.name} expects no HTTP status"
 
@@ -323,6 +327,10 @@ def _told_check(path: str, check: Check) -> Iterable[tuple[str, str]]:
     yield f"{path}.expect", json.dumps(encode(check.expect), ensure_ascii=False)
     yield f"{path}.on_fail", check.on_fail
     yield f"{path}.timeout", duration_text(check.timeout)
+    yield (
+        f"{path}.id_token",
+        {None: "(the service's own)", "": "off"}.get(check.id_token, str(check.id_token)),
+    )
 
 
 def _told_text(text: Text) -> str:

@@ -201,6 +201,7 @@ VERSUS_KEYS = (
         "Better by at least this share of stable's value; a condition to advance only.",
     ),
 )
+AUDIENCE_PATTERN = r"^[A-Za-z0-9/][A-Za-z0-9._:/@-]{2,199}$"
 METHODS = ("get", "post", "put", "patch", "delete", "head")
 CHECK_KEYS = (
     *(Key(method, TEXT, f"The URL of a {method.upper()} request.") for method in METHODS),
@@ -215,8 +216,12 @@ CHECK_KEYS = (
     Key("expect", ref("expect"), "What the answer must be; status 200 by default."),
     Key("on_fail", ON_FAIL, "What a fail does; roll_back is the default."),
     Key("timeout", DURATION, "How long one try may take, 1s to 60s; 10s by default."),
-    Key("id_token", JSON, "Send an ID token.", not_yet=LATER),
-    Key("auth", JSON, "Send credentials.", not_yet=LATER),
+    Key(
+        "id_token",
+        {"anyOf": [{"enum": ["off", False]}, {"type": "string", "pattern": AUDIENCE_PATTERN}]},
+        "The audience of an ID token that is sent along; off: none, ever. Where it is not said the "
+        "service itself gets one when it answers 401 or 403.",
+    ),
 )
 EXPECT_KEYS = (
     Key(
@@ -366,4 +371,6 @@ SAID_BY_OTHERS: Mapping[str, str] = {
     "freeze": "except",
     "freezes": "except",
     "json": "body",
+    "auth": "id_token",
+    "audience": "id_token",
 }

@@ -221,6 +221,8 @@ class Check:
 
     body: JSON with `Text` for its strings. headers: values may be "env:NAME", a reference that is
     resolved only when the request is sent. each: one request per item, `{{ item }}` in its texts.
+    id_token: the audience of the ID token that goes with it; None: the service's own URL, where it
+    asks who calls; "": none is ever sent.
     """
 
     name: str
@@ -233,6 +235,7 @@ class Check:
     when: CheckWhen = CheckWhen.ALWAYS
     on_fail: OnFail = OnFail.ROLL_BACK
     timeout: timedelta = timedelta(seconds=10)
+    id_token: str | None = None
 
     @property
     def texts(self) -> tuple[Text, ...]:

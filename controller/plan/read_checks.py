@@ -11,7 +11,14 @@ from typing import Any
 from controller.plan import names, nodes
 from controller.plan.diagnostics import shown
 from controller.plan.fields import Fields, Reader, fields_of, mapping_of, sequence_of
-from controller.plan.keys import CHECK_KEYS, CHECKS_MOST, EXPECT_KEYS, ITEMS_MOST, METHODS
+from controller.plan.keys import (
+    AUDIENCE_PATTERN,
+    CHECK_KEYS,
+    CHECKS_MOST,
+    EXPECT_KEYS,
+    ITEMS_MOST,
+    METHODS,
+)
 from controller.plan.model import Check, CheckWhen, Expect, OnFail, Text
 from controller.plan.read_gates import check_name
 from controller.plan.scalars import Unreadable, parse_duration, parse_word
@@ -66,6 +73,7 @@ def _read_check(reader: Reader, entry: nodes.Entry) -> Check | None:
     when = fields.parse("when", lambda text: parse_word(text, tuple(CheckWhen)))
     on_fail = fields.parse("on_fail", lambda text: parse_word(text, tuple(OnFail)))
     timeout = fields.parse("timeout", _timeout)
+    id_token = _read_id_token(fields, open_reader, headers)
     if url is None or expect is None or headers is None:
         return None
     check = Check(
@@ -79,6 +87,7 @@ def _read_check(reader: Reader, entry: nodes.Entry) -> Check | None:
         when=CheckWhen(when or CheckWhen.ALWAYS),
         on_fail=OnFail(on_fail or OnFail.ROLL_BACK),
         timeout=timeout or timedelta(seconds=10),
+        id_token=id_token,
     )
     _warn_if_item_unused(reader, entry.key, check)
     return check
@@ -117,6 +126,28 @@ def _read_request(
         reader.error(node, message, mend)
         return methods[0], None
     return methods[0], url
+
+
+def _read_id_token(
+    fields: Fields, reader: Reader, headers: Mapping[str, Text] | None
+) -> str | None:
+    audience = fields.constant("id_token", _audience)
+    if audience and any(name.lower() == "authorization" for name in headers or {}):
+        mend = "delete the header, or id_token"
+        reader.error(fields.key_span("id_token"), "the header authorization is said already", mend)
+    return audience
+
+
+def _audience(text: str) -> str:
+    if text in ("off", "false"):
+        return ""
+    if text in ("on", "true"):
+        raise Unreadable(
+            "an ID token is for somebody: for whom?", "write id_token: https://…, or off"
+        )
+    if not re.fullmatch(AUDIENCE_PATTERN, text, re.ASCII):
+        raise Unreadable(f"`{shown(text)}` is no audience", "write id_token: https://…, or off")
+    return text
 
 
 def _timeout(text: str) -> timedelta:

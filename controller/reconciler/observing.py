@@ -10,9 +10,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from controller.engine.checking import (
+    OUR_SIDE,
     Got,
     ToSend,
     aims_at_candidate,
+    audience_of,
     conclude,
     has_secrets,
     requests_of,
@@ -41,6 +43,8 @@ from controller.gates.evidence import CodeCounts, Query, Readings, Requests
 from controller.plan.compact import digest
 from controller.plan.model import Check, CustomMetric, Plan
 from controller.ports import (
+    Caller,
+    Denied,
     Missing,
     PortError,
     Ports,
@@ -147,10 +151,13 @@ class Observer:
         record: Record,
         own: list[OwnRequest],
     ) -> Got:
+        audience = audience_of(check, request.url, names)
+        caller = Caller(audience, at_once=bool(check.id_token)) if audience else None
+        what = (request.method, request.url, request.headers, request.body, check.timeout)
         try:
-            answer = self.ports.checker.send(
-                Request(request.method, request.url, request.headers, request.body, check.timeout)
-            )
+            answer = self.ports.checker.send(Request(*what, caller))
+        except Denied as error:
+            return Got(OUR_SIDE[0], None, error.what)
         except PortError as error:
             return Got(0, None, error.what)
         for side, revision in (("candidate", record.candidate), ("stable", record.stable)):

@@ -15,7 +15,7 @@ import requests
 
 from controller.cloud.checks import HttpChecker
 from controller.cloud.clock import SystemClock
-from controller.ports import Refused, Request, Unavailable
+from controller.ports import Caller, Denied, Refused, Request, Unavailable
 from controller.sandbox import Sandbox, build
 from controller.sandbox.scenario import HttpRule, Scenario
 
@@ -69,11 +69,12 @@ def test_a_variable_that_is_not_set_is_refused_by_name() -> None:
     assert "API_TOKEN" in caught.value.mend
 
 
-@pytest.mark.parametrize(
-    ("token", "asked"), [("t", ["https://ion-api-hdgcpokfeg-uc.a.run.app"]), (None, None)]
-)
+OWN = "https://ion-api-hdgcpokfeg-uc.a.run.app"
+
+
+@pytest.mark.parametrize("token", ["a-token", None])
 def test_a_service_that_wants_to_know_who_calls_is_asked_again_with_a_token(
-    token: str | None, asked: list[str] | None
+    token: str | None,
 ) -> None:
     sandbox, _ = a_world(status=403, body=None)
     audiences: list[str] = []
@@ -83,13 +84,38 @@ def test_a_service_that_wants_to_know_who_calls_is_asked_again_with_a_token(
         return token
 
     url = sandbox.world.url_of("ion-api", "candidate") + "/health"
-    answer = checker_in(sandbox, identity=identity).send(Request("GET", url))
-    assert answer.status == 403
-    assert asked is None or audiences == asked
-    before = len(audiences)
-    own = Request("GET", url, headers={"authorization": "Bearer own"})
-    checker_in(sandbox, identity=identity).send(own)
-    assert len(audiences) == before
+    checker = checker_in(sandbox, identity=identity)
+    assert checker.send(Request("GET", url, caller=Caller(OWN))).status == 403
+    assert audiences == [OWN]
+    checker.send(Request("GET", url, headers={"authorization": "mine"}, caller=Caller(OWN)))
+    checker.send(Request("GET", url))
+    assert audiences == [OWN]
+
+
+def test_who_we_are_is_never_told_in_plain_text() -> None:
+    with a_server() as (checker, url):
+        checker._identity = lambda _audience: pytest.fail("a token was asked for")
+        needs = Caller(OWN, at_once=True)
+        assert checker.send(Request("GET", f"{url}/key", caller=needs)).status == 200
+
+
+def test_without_the_token_that_it_needs_a_request_is_not_sent() -> None:
+    sandbox, url = a_world()
+    with pytest.raises(Denied, match=r"no ID token for https://a\.example\.com"):
+        checker_in(sandbox).send(
+            Request("GET", url, caller=Caller("https://a.example.com", at_once=True))
+        )
+
+
+def test_a_token_or_a_key_that_the_server_repeats_is_shown_to_nobody() -> None:
+    with a_server() as (checker, url):
+        checker._env = {"KEY": "s3cret-key"}
+        answer = checker.send(Request("GET", f"{url}/key", headers={"X-Key": "env:KEY"}))
+        assert answer.text == "(secret)"
+        checker._env = {"KEY": "s3cret\nkey"}
+        with pytest.raises(Refused) as refused:
+            checker.send(Request("GET", f"{url}/key", headers={"X-Key": "env:KEY"}))
+        assert "s3cret" not in refused.value.what
 
 
 class _Echo(BaseHTTPRequestHandler):

@@ -126,7 +126,7 @@ def connections(env: Mapping[str, str]) -> Callable[[ServiceName], Connection]:
     """
     import requests
 
-    from controller.cli.wiring.later import MetricsLater
+    from controller.cli.wiring.later import MetricsLater, identity_later
     from controller.cloud import clients
     from controller.cloud.checks import HttpChecker
     from controller.cloud.clock import SystemClock
@@ -151,7 +151,7 @@ def connections(env: Mapping[str, str]) -> Callable[[ServiceName], Connection]:
         router = CloudRun(
             run.services, run.revisions, session, run.url_of, clock, user_agent=USER_AGENT
         )
-        checker = HttpChecker(requests.Session(), clock, env, clients.id_token_for)
+        checker = HttpChecker(requests.Session(), clock, env, identity_later(clock))
         ports = Ports(router, metrics, checker, clock)
         person = partial(_person, env, ambient=has_account)
         return Connection(name, ports, clock.stop, person, controller)

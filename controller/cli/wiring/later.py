@@ -1,4 +1,4 @@
-"""Cloud Monitoring, connected at the first question: what asks it none does not pay for it."""
+"""What is connected at the first question: a command that asks none does not pay for it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from threading import Lock
 
 from controller.engine.observation import ServiceName
 from controller.gates.evidence import Query, Readings
-from controller.ports import MetricSource
+from controller.ports import Clock, MetricSource
 
 MINUTE = timedelta(minutes=1)
 
@@ -46,3 +46,17 @@ class MetricsLater:
     def exists(self, project: str, metric_type: str) -> bool:
         """Ask it; see the port."""
         return self._source.exists(project, metric_type)
+
+
+def identity_later(clock: Clock) -> Callable[[str], str | None]:
+    """Return what asks google-auth for ID tokens, made when the first one is needed."""
+    known: list[Callable[[str], str | None]] = []
+
+    def identity(audience: str) -> str | None:
+        from controller.cloud.identity import Identity
+
+        if not known:
+            known.append(Identity(clock))
+        return known[0](audience)
+
+    return identity
