@@ -5,6 +5,7 @@ Two thousand streams a gate type, fewer of whole gates; `make calibrate` runs ma
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 
@@ -19,9 +20,11 @@ from benchmarks.gates.calibrate import (
     WholeGate,
     chance_of,
     fails,
+    fraction_of,
+    wealths,
     whole_fails,
 )
-from controller.gates.kernel import FAIL, increments
+from controller.gates.kernel import FAIL, Wealth, increments, settled
 
 STREAMS = 2_000
 ROLLOUTS = 100  # a whole gate's minute costs some ten times a kernel's
@@ -32,6 +35,16 @@ def test_a_gate_is_wrong_no_more_often_than_its_level(name: str) -> None:
     chunks = range(STREAMS // calibrate.CHUNK)
     failed = sum(calibrate.failed_of_chunk((name, chunk)) for chunk in chunks)
     assert chance_of(failed, STREAMS, TYPES[name].level) >= IMPROBABLE
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_the_wealth_that_is_looked_at_is_the_controllers(name: str) -> None:
+    gate = TYPES[name]
+    for seed in range(10):
+        rng, wealth = random.Random(seed), Wealth()
+        for minute, plain in enumerate(wealths(gate, random.Random(seed))):
+            wealth = settled(gate.grid, wealth, gate.draw(rng, minute), fraction_of(minute))
+            assert wealth.log_evidence == pytest.approx(math.log(plain), abs=1e-9)
 
 
 @pytest.mark.parametrize("name", WHOLE)
