@@ -78,6 +78,6 @@ def test_it_tries_the_plan_on_the_services_own_past() -> None:
 
 
 def test_a_past_that_is_too_short_is_said_with_what_is_needed() -> None:
-    result = preview(PLAN, "--sandbox", "--history", "3d")
+    result = preview(PLAN, "--sandbox", "--history", "1d")
     assert result.exit_code == 1
     assert "the plan needs 9 d of it" in result.output
