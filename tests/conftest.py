@@ -1,7 +1,14 @@
-"""What every test shares: how hypothesis searches. No fixture lives here."""
+"""What every test shares: how hypothesis searches, and what needs no collecting. No fixture."""
+
+import gc
 
 from hypothesis import settings
 
 # A deadline measures the machine, not the code: on two busy cores it fails tests that are right.
 settings.register_profile("rollout", deadline=None)
 settings.load_profile("rollout")
+
+
+def pytest_collection_finish() -> None:
+    """Set aside what was imported and collected: no garbage, and looked through at every turn."""
+    gc.freeze()
