@@ -43,6 +43,7 @@ class Stop(click.ClickException):
         if self.mend:
             text += f"\nmend: {self.mend}"
         _echo(text, stream)
+        _annotate(text.removeprefix("error: "), stream)
 
 
 class InvalidPlan(Stop):
@@ -54,6 +55,7 @@ class InvalidPlan(Stop):
     def show(self, file: IO[Any] | None = None) -> None:
         """Write the diagnostics as they are: they name file and line themselves."""
         _echo(self.message, file or sys.stderr)
+        _annotate(self.message, file or sys.stderr)
 
 
 def as_stop(error: Exception) -> click.ClickException:
@@ -87,6 +89,14 @@ def debugging(ctx: click.Context) -> bool:
 def show_traceback() -> None:
     """Write the traceback of the error being handled on stderr."""
     _echo(traceback.format_exc(), sys.stderr)
+
+
+def _annotate(text: str, stream: IO[Any]) -> None:
+    """Tell the runner of GitHub Actions, where this is a step of a job."""
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        from controller.report.actions import command
+
+        _echo(command("error", "rollout", text), stream)
 
 
 def _echo(text: str, stream: IO[Any]) -> None:

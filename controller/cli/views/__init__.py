@@ -33,8 +33,11 @@ def make(output: str, stdout: TextIO, stderr: TextIO, *, live: bool) -> View:
     """Return the view for `-o text` or `-o json`.
 
     live: a display that redraws itself is wanted; it is used only where stderr is a terminal that
-    can do it and neither CI nor NO_COLOR is set.
+    can do it and neither CI nor NO_COLOR is set. A job of GitHub Actions gets annotations and a
+    summary beside it.
     """
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        return _in_a_job(output, stdout, stderr)
     if output == "json":
         from controller.cli.views.json import JsonView
 
@@ -46,6 +49,19 @@ def make(output: str, stdout: TextIO, stderr: TextIO, *, live: bool) -> View:
     from controller.cli.views.human import HumanView
 
     return HumanView(stdout, stderr)
+
+
+def _in_a_job(output: str, stdout: TextIO, stderr: TextIO) -> View:
+    from controller.cli.views.actions import ActionsView, disarmed
+    from controller.cli.views.human import HumanView
+    from controller.cli.views.json import JsonView
+    from controller.report.actions import disarmed_json
+
+    if output == "json":
+        inner: View = JsonView(disarmed(stdout, disarmed_json))
+    else:
+        inner = HumanView(disarmed(stdout), disarmed(stderr))
+    return ActionsView(inner, stderr, os.environ)
 
 
 def _can_redraw(stream: TextIO) -> bool:

@@ -6,14 +6,17 @@ every time.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from controller.cli.stops import Code
 from controller.cli.views import json as wire
 from controller.cli.views import text
+from controller.cli.views.actions import ActionsPasses, disarmed, is_job
 from controller.engine.events import Finished, Judged, Message
 from controller.engine.split import split_text
+from controller.report.actions import disarmed_json
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -45,8 +48,14 @@ class PassesView(Protocol):
 
 
 def make(output: str, stdout: TextIO, stderr: TextIO) -> PassesView:
-    """Return the view for `-o text` or `-o json`."""
-    return JsonPasses(stdout) if output == "json" else TextPasses(stdout, stderr)
+    """Return the view for `-o text` or `-o json`; a job of GitHub Actions gets annotations too."""
+    if not is_job(os.environ):
+        return JsonPasses(stdout) if output == "json" else TextPasses(stdout, stderr)
+    if output == "json":
+        inner: PassesView = JsonPasses(disarmed(stdout, disarmed_json))
+    else:
+        inner = TextPasses(disarmed(stdout), disarmed(stderr))
+    return ActionsPasses(inner, stderr, os.environ)
 
 
 class TextPasses:

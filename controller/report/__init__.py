@@ -1,0 +1,1 @@
+"""What people see afterwards. Pure renderers: text in, text out; writing it is the CLI's."""
