@@ -27,7 +27,9 @@ _FIELD = re.compile(r"(?:metric\.type|resource\.type|(?:metric|resource)\.labels
 _DEEPEST = 50
 
 
-@dataclass(frozen=True, slots=True)
+# Conditions are told apart by identity (`parse` keeps one for each text), so that what follows from
+# one can be remembered: to hash the tree takes as long as to look at it.
+@dataclass(frozen=True, slots=True, eq=False)
 class Compare:
     """One comparison; `negated` for `!=`. operand, in order: the function's arguments."""
 
@@ -37,21 +39,21 @@ class Compare:
     negated: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Not:
     """The contrary of a condition."""
 
     inner: Condition
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Every:
     """All of these conditions."""
 
     parts: tuple[Condition, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Either:
     """At least one of these conditions."""
 

@@ -30,6 +30,8 @@ _START = lognormal(6000.0, 12000.0)
 
 Labels = tuple[tuple[str, str], ...]
 Reading = Iterable[tuple[Labels, Value]]
+_Fit = tuple[bool | None, dict[str, str], str, dict[str, str]]
+_MOST_FITS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ class Metrics:
     def __init__(self, world: World, traffic: Traffic) -> None:
         self._world = world
         self._traffic = traffic
+        self._fits: dict[tuple[str, Condition, str, str], _Fit] = {}
         gauges = (self._source_of(gauge) for gauge in world.setting.gauges)
         self.sources: Mapping[str, Source] = {
             source.metric.type: source for source in (*self._run_sources(), *gauges)
@@ -84,9 +87,7 @@ class Metrics:
         ends: list[tuple[int, datetime]],
     ) -> list[Series]:
         metric = source.metric
-        always, resource_type, resource = self._labels(source.gauge, service, revision)
-        bare = Series(always, resource_type, resource).fields(metric.type)
-        fits = matches(condition, bare, partial=True)
+        fits, always, resource_type, resource = self._fit(source, condition, service, revision)
         if fits is False:
             return []
         points: dict[Labels, list[Point]] = {}
@@ -105,6 +106,19 @@ class Metrics:
         if fits:  # whatever the labels are that tell its series apart
             return series
         return [one for one in series if matches(condition, one.fields(metric.type))]
+
+    def _fit(self, source: Source, condition: Condition, service: str, revision: str) -> _Fit:
+        """Return whether a revision's series meet the filter, and what labels they all have."""
+        key = (source.metric.type, condition, service, revision)
+        known = self._fits.get(key)
+        if known is None:
+            labels = self._labels(source.gauge, service, revision)
+            bare = Series(*labels).fields(source.metric.type)
+            known = (matches(condition, bare, partial=True), *labels)
+            if len(self._fits) >= _MOST_FITS:
+                self._fits.clear()
+            self._fits[key] = known
+        return known
 
     def _missing(self) -> frozenset[str]:
         setting = self._world.setting
@@ -204,6 +218,7 @@ def _run(
     return Descriptor(RUN + name, kind, value_type, unit, labels, (REVISION,))
 
 
+@lru_cache(maxsize=512)
 def _only(condition: Condition) -> str | None:
     """Return the one service that a filter asks for; None where it may be any."""
     wanted = required(condition, "resource.labels.service_name")
