@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any, Protocol
 
 from controller.engine.deploying import Deploy
@@ -19,6 +20,7 @@ from controller.engine.observation import (
     Target,
     Template,
 )
+from controller.engine.telling import Letter
 from controller.gates.evidence import Query, Readings
 
 
@@ -181,6 +183,59 @@ class Clock(Protocol):
         """Return after `pause`, or earlier when the process is asked to stop."""
 
 
+class Delivered(StrEnum):
+    """What became of a message."""
+
+    SENT = "sent"
+    SHOWN = "shown"  # in the sandbox: nobody was told
+    LATER = "later"  # not this time; worth another try
+    NEVER = "never"  # refused for good: the same again would be refused again
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What became of one message. why: a sentence without any secret; of one shown, its text."""
+
+    outcome: Delivered
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """A message as it is sent: a POST of JSON. to: whose it is; one's own go one after the other.
+
+    url and the values of secrets: "env:NAME", looked up when it is sent.
+    """
+
+    to: str
+    url: str
+    body: Any
+    headers: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
+
+
+class Poster(Protocol):
+    """Sends messages over HTTP, within a few seconds in all, whatever the other side does."""
+
+    def deliver(self, posts: Sequence[Post]) -> Sequence[Delivery]:
+        """Send them, and tell by place what became of each. Raises nothing."""
+
+
+class Notifier(Protocol):
+    """Tells people. Never decides, never blocks: it is back within a few seconds."""
+
+    def tell(self, letters: Sequence[Letter]) -> Sequence[Delivery]:
+        """Tell them, and say by place what became of each. Raises nothing."""
+
+
+class Nobody:
+    """A notifier where nobody can be told: of commands that only look."""
+
+    def tell(self, letters: Sequence[Letter]) -> Sequence[Delivery]:
+        """Leave it to another process."""
+        return [Delivery(Delivered.LATER, "nobody can be told from here")] * len(letters)
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """Every door the reconciler may use."""
@@ -189,3 +244,4 @@ class Ports:
     metrics: MetricSource
     checker: Checker
     clock: Clock
+    notifier: Notifier = field(default_factory=Nobody)

@@ -152,9 +152,11 @@ def _run(
             raise Stop(done.reason, done.mend, done.exit_code)
         _say(done.reason, found, given["output"], at=connection.now())
         return
+    _show_messages(done, given["output"])
     if word in {"rollback", "reject"}:
         told = _told(word, done)
         done, took = seen.rolled_back(Reconciler(ports, name), done)
+        _show_messages(done, given["output"])
         _say(f"{told}; in force after {took}", found, given["output"], done, at=done.at)
         return
     if word == "promote":
@@ -175,6 +177,17 @@ def _later(tick: Tick) -> str:
     if rule is None or is_open(rule, tick.at):
         return ""
     return f"; kept until {closed_text(rule, tick.at)}"
+
+
+def _show_messages(tick: Tick, output: str) -> None:
+    """Say on stderr who was told of an act, and who could not be."""
+    from controller.cli.views import text
+    from controller.engine.events import Message
+
+    for event in tick.events if output == "text" else ():
+        if isinstance(event, Message):
+            for line in text.lines(event):
+                text.write(sys.stderr, line)
 
 
 def _split(tick: Tick) -> dict[str, int]:

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from controller.cli import hints
 from controller.cli.stops import Code
+from controller.engine import hints
 from controller.engine.decision import State
 from controller.engine.events import Finished
 from controller.engine.moves import expected_split

@@ -94,13 +94,14 @@ def _endpoint(env: Mapping[str, str], variable: str) -> Endpoint | None:
         raise Refused(f"{variable}: {text!r} is no URL", mend)
     if parts.path.strip("/") or parts.query or parts.fragment or parts.username or parts.password:
         raise Refused(f"{variable}: {text!r} has more than scheme, host and port", mend)
-    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
         raise Refused(f"{variable}: {text!r} is plaintext and not on this machine", mend)
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     return Endpoint(f"{parts.scheme}://{host}" + (f":{port}" if port else ""), variable)
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Tell whether a host's name or address is this machine's own."""
     if host == "localhost":
         return True
     try:

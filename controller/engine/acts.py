@@ -110,7 +110,7 @@ def resume(
         record = replace(record, trial=None, weight=plan.stages[record.stage].weight)
     split = moves.expected_split(record)
     text = reason or (f"put back to {split_text(split)}" if taken else "")
-    going = replace(record, paused=None).resumed(now)
+    going = replace(record, paused=None, hand=None).resumed(now)
     if taken:  # the stage begins anew: what was measured of another split is no evidence of it
         going = replace(
             going,
@@ -294,11 +294,9 @@ def _to_split(
     if record is not None:
         ended = moves.ended_by_hand(record, service, now)
         last = replace(ended.record.outcomes[-1], reason=reason, by=by, before=dict(split))
-        kept = replace(
-            ended.record,
-            outcomes=(*ended.record.outcomes[:-1], last),
-            transitions=ended.record.transitions[:-1],  # its own line, in another hand's name
-        ).noting(now, "roll back", reason, by)
+        kept = replace(ended.record, outcomes=(*ended.record.outcomes[:-1], last))
+        kept = kept.without_last()  # its own line is in another hand's name
+        kept = kept.noting(now, "roll back", reason, by)
     else:
         kept = Record(
             rollout="by-hand",

@@ -153,12 +153,22 @@ def _beside(
         plan=to_json(wanted),
         digest=digest(wanted),
         history={n: known for n, known in record.history.items() if n not in changed},
+        heard=_heard_from_here(running, wanted, record),
     )
     text = "; ".join(changes)
     decision = moves.note(
         replanned, service, now, text, moves.SOON, transition="replanned", by=wish.by
     )
     return Attach(replanned, wanted, decision)
+
+
+def _heard_from_here(running: Plan, wanted: Plan, record: Record) -> dict[str, int]:
+    """Return what was told: those that the plan did not notify hear nothing of the past."""
+    before = {one.name for one in running.notify}
+    return {
+        one.name: record.heard.get(one.name, 0) if one.name in before else record.noted
+        for one in wanted.notify
+    }
 
 
 def _asks_else(running: Plan, wanted: Plan) -> set[str]:

@@ -13,6 +13,7 @@ from controller.engine.record import (
     Act,
     Ask,
     AskKind,
+    Hand,
     Outcome,
     OwnCount,
     Phase,
@@ -124,6 +125,9 @@ def _plain(r: Record) -> dict[str, Any]:
         "unknown_until": _time(r.unknown_until),
         "verdicts": dict(r.verdicts),
         "transitions": [[_time(t.at), t.what, t.reason, t.by] for t in r.transitions],
+        "noted": r.noted if r.noted != len(r.transitions) else None,
+        "heard": dict(r.heard),
+        "hand": r.hand and [r.hand.by, r.hand.split],
         "outcomes": [
             [o.outcome, o.candidate, _time(o.at), o.reason, o.by, dict(o.before)]
             for o in r.outcomes
@@ -184,6 +188,9 @@ def _record(v: Mapping[str, Any]) -> Record:
             Transition(_must_time(t[0]), _text(t[1]), _text(t[2]), _text(t[3]))
             for t in v.get("transitions", [])
         ),
+        noted=_whole(v.get("noted", len(v.get("transitions", []))), low=0),
+        heard={_text(n): _whole(number) for n, number in v.get("heard", {}).items()},
+        hand=Hand(_text(v["hand"][0]), _text(v["hand"][1])) if "hand" in v else None,
         outcomes=tuple(_outcome(o) for o in v.get("outcomes", [])),
         duty=_text(v.get("duty", ""))[:DUTY_MAX],
         served=_whole(v.get("served", 0)),

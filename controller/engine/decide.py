@@ -24,6 +24,7 @@ from controller.engine.observation import (
 from controller.engine.record import AskKind, Phase, Record
 from controller.engine.split import split_text
 from controller.engine.staying import NO_ANSWER, before_first_shift, seen_events, watching
+from controller.engine.telling import STUCK, whose_hand
 from controller.engine.watching import (
     interval,
     watch,
@@ -65,6 +66,8 @@ def _decide_seen(
         return moves.taken_over(record, now, reason, NO_ANSWER)
     if service.asked != moves.expected_split(record):
         return _other_hand(plan, record, observation, service, now)
+    if record.hand is not None:
+        record = replace(record, hand=None)  # it gave the traffic back
     if record.phase is Phase.ROLLING_BACK:
         return _rolling_back(record, service, now)
     lost = _candidate_lost(record, observation, service)
@@ -92,7 +95,7 @@ def _other_hand(
     )
     if on_stable and record.weight:
         return moves.ended_by_hand(record, service, now)
-    who = service.last_modifier or "somebody"
+    who = whose_hand(record, service)
     reason = (
         f"{who} changed the traffic to {split_text(asked)} "
         f"(the rollout had asked for {split_text(moves.expected_split(record))})"
@@ -204,7 +207,9 @@ def _rolling_back(record: Record, service: ServiceState, now: datetime) -> Decis
         return moves.wait(record, "the roll back is not yet in force", moves.POLL)
     text = f"the roll back is not in force after {minutes_shown(waited)}; asked for again"
     shout = Message(now, "shout", text)
-    return moves.note(record, service, now, text, moves.SOON, events=(shout,))
+    said = any(t.what == STUCK and t.at >= record.shift.at for t in record.transitions)
+    once = "" if said else STUCK
+    return moves.note(record, service, now, text, moves.SOON, events=(shout,), transition=once)
 
 
 def _shifting(

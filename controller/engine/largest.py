@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from controller.engine import codec
 from controller.engine.record import (
     DUTY_MAX,
+    HAND_DIGEST,
     OUTCOMES_KEPT,
     OWN_KEPT,
     REASON_BYTES_MAX,
@@ -18,6 +19,7 @@ from controller.engine.record import (
     Act,
     Ask,
     AskKind,
+    Hand,
     Outcome,
     OwnCount,
     Record,
@@ -105,6 +107,9 @@ def largest_record(plan: Plan) -> int:
         unknown_until=_WHEN,
         verdicts=dict.fromkeys(names, "undecided"),
         transitions=(Transition(_WHEN, "asked: monitoring_out", _REASON),) * TRANSITIONS_KEPT,
+        noted=99_999,
+        heard={one.name: 99_999 for one in plan.notify},
+        hand=Hand(_REASON, "x" * HAND_DIGEST) if plan.notify else None,
         outcomes=(Outcome("rolled_back", _NAME, _WHEN, _REASON, "", before),) * OUTCOMES_KEPT,
         duty="x" * DUTY_MAX,
         served=_REQUESTS,

@@ -18,6 +18,7 @@ from controller.gates.state import State
 TRANSITIONS_KEPT = 20
 OUTCOMES_KEPT = 10
 REASON_BYTES_MAX = 120
+HAND_DIGEST = 12  # hex digits
 DUTY_MAX = 16  # characters of a controller's id
 OWN_KEPT = 40  # entries: two sides, the minutes Monitoring is late by, and some to spare
 
@@ -141,6 +142,14 @@ class OwnCount:
 
 
 @dataclass(frozen=True, slots=True)
+class Hand:
+    """Another hand that changed the traffic, as people were told. split: a digest of its split."""
+
+    by: str
+    split: str
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """The durable state of one rollout.
 
@@ -148,7 +157,8 @@ class Record:
     -1 before the first shift. entered/in_force: when this stage's split was asked for and came
     into force. uncounted/stopped: time of this stage that does not count as hold: the sum so far,
     and since when the hold stands still (None: it runs). duty: the controller that sends the
-    checks, "" for none.
+    checks, "" for none. noted: the number of the last transition, counted from the first. heard: by
+    whom the plan notifies, the number of the last transition that was told.
     """
 
     rollout: str
@@ -184,6 +194,9 @@ class Record:
     unknown_until: datetime | None = None  # up to here our own requests are not known any more
     verdicts: Mapping[str, str] = field(default_factory=dict)
     transitions: tuple[Transition, ...] = ()
+    noted: int = 0
+    heard: Mapping[str, int] = field(default_factory=dict)
+    hand: Hand | None = None
     outcomes: tuple[Outcome, ...] = ()
     duty: str = ""
     served: int = 0  # requests of stages left behind, as far as counted
@@ -211,7 +224,17 @@ class Record:
     def noting(self, at: datetime, what: str, reason: str, by: str = "") -> Record:
         """Return the record with one more transition; old ones fall off the end."""
         entry = Transition(at, what, cut(reason), by)
-        return replace(self, transitions=(*self.transitions, entry)[-TRANSITIONS_KEPT:])
+        kept = (*self.transitions, entry)[-TRANSITIONS_KEPT:]
+        return replace(self, transitions=kept, noted=self.noted + 1)
+
+    def without_last(self) -> Record:
+        """Return the record without its last transition, which was not written yet."""
+        return replace(self, transitions=self.transitions[:-1], noted=self.noted - 1)
+
+    def numbered(self) -> tuple[tuple[int, Transition], ...]:
+        """Return the transitions that are kept, each with its number."""
+        first = self.noted - len(self.transitions) + 1
+        return tuple(enumerate(self.transitions, start=first))
 
 
 def cut(reason: str) -> str:

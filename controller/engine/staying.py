@@ -13,6 +13,7 @@ from controller.engine.events import Event, Judged, Message, Observed
 from controller.engine.failing import failed_checks, on_failure, open_checks, to_ask
 from controller.engine.observation import Observation, ServiceState
 from controller.engine.record import AskKind, Record
+from controller.engine.telling import SILENT
 from controller.engine.trial import both_failing, is_over, proved_guilty
 from controller.engine.watching import (
     SETTLE,
@@ -290,7 +291,7 @@ def _blind(
     look = min(interval(plan, record, now), timedelta(minutes=1))
     assert record.in_force is not None
     seen_until = last_seen(plan, record)
-    why = f"Monitoring does not answer: {watched.blind}"
+    why = f"{SILENT}: {watched.blind}"
     if record.ask is not None:
         decision = answered(plan, record, service, now, record.ask.reason)
         return decision or kept(plan, record, service, now, why, look)

@@ -23,8 +23,11 @@ from controller.plan.keys import (
     FILTER_MOST,
     FREEZES_MOST,
     GATES_MOST,
+    HEADERS_MOST,
     ITEMS_MOST,
+    MESSAGE_MOST,
     METHODS,
+    NOTIFY_MOST,
     STAGES_MOST,
 )
 from controller.plan.model import (
@@ -36,10 +39,12 @@ from controller.plan.model import (
     Check,
     CustomMetric,
     FailedRequests,
+    Form,
     Gate,
     Latency,
     Limits,
     Metric,
+    Notify,
     Plan,
     RequestCount,
     ResponseRate,
@@ -50,7 +55,7 @@ from controller.plan.model import (
 )
 from controller.plan.read_window import FROZEN_DAYS_MOST, frozen_days
 from controller.plan.scalars import duration_text, rate_text, value_text
-from controller.plan.text import FILTERS, ITEM, REVISION_NAMES, is_url
+from controller.plan.text import FILTERS, ITEM, NEWS_NAMES, REVISION_NAMES, is_url
 from controller.plan.window import rule_text
 
 BYTES_MOST = 256 * 1024
@@ -114,6 +119,7 @@ def _check(plan: Plan) -> None:
         *map(_problems_of_check, plan.checks),
         _problems_of_evidence(plan),
         _problems_of_when(plan.when),
+        _problems_of_notify(plan),
     )
     for problem in problems:
         raise ValueError(f"the plan in the record cannot be: {problem}")
@@ -241,6 +247,30 @@ def _problems_of_check(check: Check) -> Iterable[str]:
         yield f"check {check.name} expects no HTTP status"
 
 
+def _problems_of_notify(plan: Plan) -> Iterable[str]:
+    called = [one.name for one in plan.notify]
+    if len(set(called)) != len(called) or not all(map(names.OWN.fullmatch, called)):
+        yield "those it notifies do not have names of their own"
+    if len(called) > NOTIFY_MOST:
+        yield "it notifies too many"
+    for one in plan.notify:
+        secrets = (one.url, *one.headers.values())
+        if not all(map(names.ENV_REFERENCE.fullmatch, secrets)):
+            yield f"{one.name} is notified at something else than env:NAME"
+        if not all(map(names.HEADER.fullmatch, one.headers)) or len(one.headers) > HEADERS_MOST:
+            yield f"{one.name} is notified with headers that are none"
+        if one.headers and one.form is not Form.WEBHOOK:
+            yield f"{one.name} takes no headers"
+        if not one.events or len(set(one.events)) != len(one.events):
+            yield f"{one.name} is told of nothing, or twice"
+        text = one.text or Text(())
+        filters = {name for ref in text.open for name in ref.filters}
+        if not set(text.refs) <= set(NEWS_NAMES) or not filters <= set(FILTERS):
+            yield f"the text for {one.name} needs a name that is never known"
+        if sum(len(part) for part in text.parts if isinstance(part, str)) > MESSAGE_MOST:
+            yield f"the text for {one.name} is too long"
+
+
 def _filters(check: Check) -> set[str]:
     return {name for text in check.texts for ref in text.open for name in ref.filters}
 
@@ -262,6 +292,8 @@ def _told(plan: Plan) -> Iterable[tuple[str, str]]:
         yield from _told_gate(f"gates.{gate.name}", gate)
     for check in plan.checks:
         yield from _told_check(f"checks.{check.name}", check)
+    for notify in plan.notify:
+        yield from _told_notify(f"notify.{notify.name}", notify)
     if plan.max_failed_requests:
         yield "max_failed_requests", str(plan.max_failed_requests)
     yield from _flat("evidence", plan.evidence)
@@ -331,6 +363,15 @@ def _told_check(path: str, check: Check) -> Iterable[tuple[str, str]]:
         f"{path}.id_token",
         {None: "(the service's own)", "": "off"}.get(check.id_token, str(check.id_token)),
     )
+
+
+def _told_notify(path: str, notify: Notify) -> Iterable[tuple[str, str]]:
+    yield f"{path}.{notify.form}", notify.url
+    for name, value in sorted(notify.headers.items()):
+        yield f"{path}.headers.{name}", value
+    yield f"{path}.events", ", ".join(notify.events)
+    if notify.text is not None:
+        yield f"{path}.text", _told_text(notify.text)
 
 
 def _told_text(text: Text) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import unicodedata
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 WIDTH_SHOWN = 110
@@ -68,6 +68,11 @@ class Findings:
     file: str
     text: str = ""
     found: list[Diagnostic] = field(default_factory=list)
+    hidden: list[Span] = field(default_factory=list)
+
+    def hide(self, span: Span) -> None:
+        """Keep what was written here out of every finding's line: it may be a secret."""
+        self.hidden.append(span)
 
     def error(self, span: Span, message: str, mend: str = "") -> None:
         """Note something the plan cannot run with. Raises PlanInvalid when there are too many."""
@@ -91,7 +96,18 @@ class Findings:
 
     def in_order(self) -> tuple[Diagnostic, ...]:
         """Return the findings from the top of the file to its end."""
-        return tuple(sorted(self.found, key=lambda one: (one.line, one.column)))
+        ordered = sorted(self.found, key=lambda one: (one.line, one.column))
+        return tuple(replace(one, source_line=self._seen(one)) for one in ordered)
+
+    def _seen(self, one: Diagnostic) -> str:
+        """Return a finding's line with stars for what is hidden in it; columns stay."""
+        line = one.source_line
+        for span in self.hidden:
+            if span.line == one.line:
+                start = span.column - 1
+                end = min(start + span.length, len(line))
+                line = line[:start] + "*" * (end - start) + line[end:]
+        return line
 
     def _add(self, span: Span, message: str, mend: str, severity: Severity) -> None:
         lines = self.text.split("\n")

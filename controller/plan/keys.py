@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from controller.plan.model import Heard
 from controller.plan.names import OWN_PATTERN
 
 STAGES_MOST = 20
@@ -17,6 +18,9 @@ GATES_MOST = 30
 CHECKS_MOST = 30
 ITEMS_MOST = 50
 FREEZES_MOST = 20
+HEADERS_MOST = 20
+NOTIFY_MOST = 10
+MESSAGE_MOST = 2_000  # characters
 FILTER_MOST = 1_000  # characters
 NAME_PATTERN = f"^{OWN_PATTERN}$"
 
@@ -49,6 +53,7 @@ CODE: Schema = {
     ]
 }
 JSON: Schema = {}
+SECRET: Schema = {"type": "string", "pattern": r"^env:[A-Za-z_][A-Za-z0-9_]{0,99}$"}
 ANSWERS: Schema = {"enum": ["ask", "advance", "roll_back"]}
 EARLY: Schema = {"enum": ["early", "off", False]}
 _DAY = "(mon|tue|wed|thu|fri|sat|sun)"
@@ -117,7 +122,7 @@ PLAN_KEYS = (
     Key("checks", named(ref("check"), CHECKS_MOST), "HTTP requests of ours, by name."),
     Key("evidence", ref("evidence"), "How evidence is gathered."),
     Key("when", ref("when"), "What to do when nobody is there to say."),
-    Key("notify", JSON, "Messages to people.", not_yet=LATER),
+    Key("notify", named(ref("notify"), NOTIFY_MOST), "Messages to people, by name."),
     Key("advance", EARLY, "early: leave a stage as soon as every gate's proof is there."),
     Key(
         "max_failed_requests",
@@ -205,7 +210,11 @@ AUDIENCE_PATTERN = r"^[A-Za-z0-9/][A-Za-z0-9._:/@-]{2,199}$"
 METHODS = ("get", "post", "put", "patch", "delete", "head")
 CHECK_KEYS = (
     *(Key(method, TEXT, f"The URL of a {method.upper()} request.") for method in METHODS),
-    Key("headers", {"type": "object", "maxProperties": 20}, "Headers; env:NAME for a secret."),
+    Key(
+        "headers",
+        {"type": "object", "maxProperties": HEADERS_MOST},
+        "Headers; env:NAME for a secret.",
+    ),
     Key("body", JSON, "The request's body, sent as JSON."),
     Key(
         "each",
@@ -255,6 +264,26 @@ EVIDENCE_KEYS = (
         "arrival",
         {"anyOf": [{"enum": ["off", False]}, *PERCENT_OR_FRACTION["anyOf"]]},
         "The share of its promised requests that the candidate must get; 50%.",
+    ),
+)
+NOTIFY_KEYS = (
+    Key("slack", SECRET, "Slack's incoming webhook: env:NAME, its URL is a secret."),
+    Key("google_chat", SECRET, "Google Chat's incoming webhook: env:NAME."),
+    Key("webhook", SECRET, "Any HTTP endpoint that takes a JSON event: env:NAME."),
+    Key(
+        "headers",
+        {"type": "object", "maxProperties": HEADERS_MOST, "additionalProperties": SECRET},
+        "Headers of a webhook, each env:NAME.",
+    ),
+    Key(
+        "events",
+        list_of({"enum": [one.value for one in Heard]}, len(Heard)),
+        "What is told; asked, rolled_back, promoted, taken_over, outage, unwatched, stuck.",
+    ),
+    Key(
+        "text",
+        {"type": "string", "minLength": 1, "maxLength": MESSAGE_MOST},
+        "The message; {{ what }}, {{ why }}, {{ do }} and others are filled in.",
     ),
 )
 WHEN_KEYS = (
@@ -324,6 +353,7 @@ SECTIONS: Mapping[str, tuple[Key, ...]] = {
     "check": CHECK_KEYS,
     "expect": EXPECT_KEYS,
     "evidence": EVIDENCE_KEYS,
+    "notify": NOTIFY_KEYS,
     "when": WHEN_KEYS,
     "undecided": UNDECIDED_KEYS,
     "monitoring_out": MONITORING_OUT_KEYS,
@@ -373,4 +403,8 @@ SAID_BY_OTHERS: Mapping[str, str] = {
     "json": "body",
     "auth": "id_token",
     "audience": "id_token",
+    "notifications": "notify",
+    "on": "events",
+    "chat": "google_chat",
+    "template": "text",
 }

@@ -375,6 +375,56 @@ class When:
     advance_only: AdvanceOnly | None = None
 
 
+class Form(StrEnum):
+    """How a message to people is written."""
+
+    SLACK = "slack"
+    GOOGLE_CHAT = "google_chat"
+    WEBHOOK = "webhook"  # one JSON object
+
+
+class Heard(StrEnum):
+    """What people can be told of."""
+
+    STARTED = "started"
+    ADVANCED = "advanced"
+    STEPPED_BACK = "stepped_back"
+    ASKED = "asked"
+    OUTAGE = "outage"  # Monitoring does not answer
+    STUCK = "stuck"  # a roll back does not come into force
+    TAKEN_OVER = "taken_over"
+    UNWATCHED = "unwatched"  # nobody looked for too long; said by the next who does
+    ROLLED_BACK = "rolled_back"
+    PROMOTED = "promoted"
+    CANCELLED = "cancelled"
+
+
+HEARD_BY_DEFAULT = (
+    Heard.ASKED,
+    Heard.ROLLED_BACK,
+    Heard.PROMOTED,
+    Heard.TAKEN_OVER,
+    Heard.OUTAGE,
+    Heard.UNWATCHED,
+    Heard.STUCK,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Notify:
+    """Whom to tell of what. url, and every header's value: "env:NAME", never the secret itself.
+
+    headers: of a webhook only. text: the message, None for ours.
+    """
+
+    name: str
+    form: Form
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    events: tuple[Heard, ...] = HEARD_BY_DEFAULT
+    text: Text | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """Which revision is rolled out: by name, by tag, or (both None) the latest ready one."""
@@ -402,6 +452,7 @@ class Plan:
     evidence: EvidenceRules = EvidenceRules()
     when: When = When()
     max_failed_requests: int = 0  # 0: no budget
+    notify: tuple[Notify, ...] = ()
     own_gates: tuple[Gate, ...] = field(init=False, repr=False, compare=False)
     level: float = field(init=False, repr=False, compare=False)
     _judged: tuple[tuple[Gate, ...], ...] = field(init=False, repr=False, compare=False)

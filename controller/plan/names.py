@@ -20,6 +20,7 @@ METRIC_TYPE = re.compile(r"[a-z][a-z0-9.-]{0,100}(/[A-Za-z0-9_.-]{1,100}){1,8}",
 LABEL = re.compile(r"(metric|resource)\.labels\.[A-Za-z_][A-Za-z0-9_]{0,99}", re.ASCII)
 CODE = re.compile(r"[1-5](xx|[0-9]{2})", re.ASCII)
 HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", re.ASCII)
+ENV_REFERENCE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]{0,99}", re.ASCII)
 # Control characters, zero-width ones, and those that turn the direction of writing: invisible in
 # an editor, so a plan could read other than it looks. U+0085, U+2028/9 would break lines unseen.
 UNSEEN = re.compile(

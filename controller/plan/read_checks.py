@@ -27,7 +27,6 @@ from controller.plan.text import ITEM, REVISION_NAMES, is_url
 _SECRET_HEADERS = frozenset(
     ("authorization", "proxy-authorization", "cookie", "x-api-key", "x-goog-api-key", "api-key")
 )
-_ENV_REFERENCE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _JSON_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?", re.ASCII)
 TIMEOUT_MOST = timedelta(seconds=60)
 
@@ -123,6 +122,7 @@ def _read_request(
         mend = 'write "{{ candidate.url }}/path" or https://host/path'
         if "@" in written.partition("//")[2].partition("/")[0]:
             message, mend = "a URL with a name or password in it", "send them as a header: env:NAME"
+            reader.findings.hide(node.span)
         reader.error(node, message, mend)
         return methods[0], None
     return methods[0], url
@@ -197,9 +197,10 @@ def _read_headers(fields: Fields, reader: Reader, what: str) -> Mapping[str, Tex
 
 def _header_allowed(reader: Reader, entry: nodes.Entry, value: Text) -> bool:
     constant = "".join(part for part in value.parts if isinstance(part, str))
-    if _ENV_REFERENCE.fullmatch(constant):
+    if names.ENV_REFERENCE.fullmatch(constant):
         return True
     if entry.key.text.lower() in _SECRET_HEADERS:
+        reader.findings.hide(entry.value.span)
         reader.error(
             entry.value,
             "a secret in the plan would be kept in the service's record, for every viewer to read",

@@ -18,6 +18,7 @@ from controller.plan.keys import CANDIDATE_KEYS, PLAN_KEYS
 from controller.plan.model import Candidate, Plan
 from controller.plan.read_checks import read_checks
 from controller.plan.read_gates import ReadGate, read_gates
+from controller.plan.read_notify import read_notify
 from controller.plan.read_stages import ReadStage, parse_early, read_stages
 from controller.plan.read_when import read_evidence, read_when
 from controller.plan.scalars import Unreadable, parse_count
@@ -69,12 +70,15 @@ def _read(reader: Reader, fields: Fields) -> Plan | None:
     checks = read_checks(reader, fields.node_of("checks"), taken)
     evidence = read_evidence(fields)
     when = read_when(fields)
+    notify = read_notify(reader, fields.node_of("notify"))
     good = tuple(read.stage for read in stages if read.stage is not None)
     if service is None or reader.findings.wrong:
         return None
     gates = tuple(read.gate for read in read_of_gates if read.gate is not None)
     most = int(budget or 0)
-    plan = Plan(service, project, region, candidate, good, gates, checks, evidence, when, most)
+    plan = Plan(
+        service, project, region, candidate, good, gates, checks, evidence, when, most, notify
+    )
     warn_of_the_whole(reader, fields, plan, stages)
     return plan
 

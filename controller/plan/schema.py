@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from controller.plan.keys import METHODS, PLAN_KEYS, SECTIONS, Key
+from controller.plan.model import Form
 
 
 def json_schema() -> dict[str, Any]:
@@ -17,6 +18,7 @@ def json_schema() -> dict[str, Any]:
     definitions["limits"]["minProperties"] = 1
     definitions["versus_stable"] |= {"minProperties": 1, "maxProperties": 1}
     definitions["check"]["oneOf"] = [{"required": [method]} for method in METHODS]
+    definitions["notify"]["oneOf"] = [{"required": [form.value]} for form in Form]
     limited = ("max", "min", "versus_stable")
     definitions["gate"]["anyOf"] = [{"required": [name]} for name in limited]
     return {

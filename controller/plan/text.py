@@ -15,6 +15,26 @@ from controller.plan.model import Ref, Text
 
 REVISION_NAMES = ("candidate.revision", "candidate.url", "stable.revision", "stable.url")
 ITEM = "item"
+NEWS_NAMES = (
+    "event",
+    "at",
+    "what",
+    "why",
+    "do",
+    "where",
+    "link",
+    "by",
+    "service",
+    "project",
+    "region",
+    "rollout",
+    "candidate.revision",
+    "stable.revision",
+    "stage",
+    "stages",
+    "weight",
+)
+"""What the text of a message may name."""
 URL_MOST = 2_000  # characters
 _URL = re.compile(r"https?://[^\s/?#@]+([/?#]\S*)?")
 FILTERS: Mapping[str, Callable[[str], str]] = {

@@ -32,6 +32,7 @@ from controller.engine.observation import (
 )
 from controller.engine.preflight import looks_back, preflight
 from controller.engine.record import Phase, Record, Transition, stamp
+from controller.engine.telling import gap_noted
 from controller.engine.watching import continued
 from controller.gates.evidence import Query, Readings
 from controller.plan.compact import digest, from_json
@@ -45,6 +46,7 @@ from controller.ports import (
     Unavailable,
 )
 from controller.reconciler.observing import Observer
+from controller.reconciler.telling import Teller
 
 CONFLICTS_MAX = 5  # a beginning is tried again so often before it is given up
 RETRY = timedelta(seconds=5)
@@ -94,7 +96,9 @@ class Reconciler:
         self._decided: tuple[Action, State, datetime | None] | None = None
         self._happened: tuple[Transition, ...] = ()
         self._unsure: tuple[Record, tuple[Event, ...]] | None = None
+        self._written: ServiceState | None = None  # as the last write, in this pass, left it
         self._late: tuple[Event, ...] = ()
+        self._teller = Teller(ports, name, controller)
 
     # A tick ------------------------------------------------------------------------------------
 
@@ -116,11 +120,14 @@ class Reconciler:
         if record is None:
             return None
         if record.phase is Phase.DONE:
-            return self._tick(over(record), Observation(Seen(service)), None, now)
+            decision = over(record)
+            told = self._told(record, decision, service, now)
+            return self._tick(decision, Observation(Seen(service)), None, now, told=told)
         plan = plan_of(record.plan)
         if lost:
             decision = vanished(record, now, lost)
-            return self._tick(decision, Observation(Seen(service)), plan, now)
+            told = self._teller.shout(plan, decision, now)
+            return self._tick(decision, Observation(Seen(service)), plan, now, told=told)
         if self._given is not None:
             trusted = digest(pinned(self._given, record.candidate))
             self._observer = replace(self._observer, trusted=trusted)
@@ -128,8 +135,10 @@ class Reconciler:
         now = self.ports.clock.now()
         decision = decide(plan, record, observation, now)
         decision = self._settled(plan, record, decision, service, now)
+        decision = gap_noted(plan, record, decision, now)
         problem = self._act(decision, service, now)
-        return self._tick(decision, observation, plan, now, problem)
+        told = () if problem else self._told(record, decision, self._written or service, now)
+        return self._tick(decision, observation, plan, now, problem, told)
 
     def follow(self) -> Iterator[Tick]:
         """Tick until the rollout is done, sleeping between ticks as each decision asks.
@@ -168,11 +177,23 @@ class Reconciler:
             plan, record, decision, service, now, self.controller, attaching=self._attaching
         )
 
+    def _told(
+        self, before: Record, decision: Decision, service: ServiceState, now: datetime
+    ) -> tuple[Event, ...]:
+        """Tell people what is to be told, after the write; nothing hangs on whether that works."""
+        known = self._memory
+        if known is None:
+            return ()
+        self._memory, events = self._teller.tell(before, known, decision.state, service, now)
+        return events
+
     def _unseen(self, service: NotSeen | Gone, now: datetime) -> Tick:
         assert self._memory is not None
         plan = plan_of(self._memory.plan)
         observation = Observation(service)
-        return self._tick(decide(plan, self._memory, observation, now), observation, plan, now)
+        decision = decide(plan, self._memory, observation, now)
+        told = self._teller.shout(plan, decision, now)
+        return self._tick(decision, observation, plan, now, told=told)
 
     def _tick(
         self,
@@ -181,7 +202,9 @@ class Reconciler:
         plan: Plan | None,
         now: datetime,
         problem: str = "",
+        told: tuple[Event, ...] = (),
     ) -> Tick:
+        self._teller.saw(decision.state)
         happened = decision.record.transitions[-1:]
         heartbeat = decision.action is Action.NOTE and happened == self._happened
         action = Action.WAIT if heartbeat else decision.action
@@ -193,9 +216,10 @@ class Reconciler:
             decided = (Decided(now, *what, decision.opens),)
         self._decided = said
         # What was decided but not written did not happen: its events would tell a lie.
-        told = decision.events if not problem else ()
+        true = decision.events if not problem else ()
         late, self._late = self._late, ()
-        return Tick(now, decision, observation, (*late, *told, *decided), plan, problem)
+        events = (*late, *true, *decided, *told)
+        return Tick(now, decision, observation, events, plan, problem)
 
     def _known_after(self, written: Record) -> Record | None:
         """Return what we know; a write whose answer was lost is known to have happened now."""
@@ -264,6 +288,7 @@ class Reconciler:
 
         first: nothing of the rollout is written yet, so what is not worth another try is raised.
         """
+        self._written = None
         if decision.write is None:
             self._memory = decision.record
             return ""
@@ -276,7 +301,7 @@ class Reconciler:
             decision.write.deploy,
         )
         try:
-            self.ports.router.write(service, change, now)
+            self._written = self.ports.router.write(service, change, now)
         except Unavailable as error:
             self._unsure = (record, decision.events)
             return error.what
@@ -286,6 +311,7 @@ class Reconciler:
             return error.what
         self._memory = record
         self._attaching &= record.duty != self.controller
+        self._teller.wrote(service, record)
         return ""
 
     # Beginning ---------------------------------------------------------------------------------

@@ -16,7 +16,9 @@ from controller.engine.record import Phase, Record, stamp
 from controller.plan.model import Plan
 from controller.ports import Change, Conflict, Ports, Unavailable
 from controller.reconciler.passes import RETRY, Tick, plan_of
+from controller.reconciler.telling import Teller
 
+PERSON = "a person"  # no controller's id
 TRIES_MAX = 5  # a service that changes under our hands so often is not quiet enough for an act
 
 Deed = Callable[[Plan, Record, ServiceState, datetime], Decision | Refusal]
@@ -68,23 +70,46 @@ def _confirmed(
         sent = replace(decision, record=stamp(decision.record, service.generation, now))
         plan = _plan_if_readable(record)
         unsure = Tick(now, sent, Observation(Seen(service)), decision.events, plan)
-        problem = _write(ports, sent, service, now)
-        if not problem:
-            return unsure
+        problem, after = _write(ports, sent, service, now)
+        if after is not None:
+            return _told(ports, name, record, unsure, service, after)
         ports.clock.sleep(RETRY)
     raise Conflict(problem, "somebody else writes to the service; try again")
 
 
-def _write(ports: Ports, decision: Decision, service: ServiceState, now: datetime) -> str:
-    """Write a decision whose record is stamped; return why it is not confirmed, or ""."""
+def _told(
+    ports: Ports,
+    name: ServiceName,
+    before: Record | None,
+    done: Tick,
+    service: ServiceState,
+    after: ServiceState,
+) -> Tick:
+    """Tell people of an act, where nobody is on duty who does."""
+    decision = done.decision
+    if before is None:
+        return done
+    teller = Teller(ports, name, PERSON)
+    teller.wrote(service, decision.record)
+    record, events = teller.tell(before, decision.record, decision.state, after, done.at)
+    told = replace(decision, record=record)
+    return replace(done, decision=told, events=(*done.events, *events))
+
+
+def _write(
+    ports: Ports, decision: Decision, service: ServiceState, now: datetime
+) -> tuple[str, ServiceState | None]:
+    """Write a decision whose record is stamped.
+
+    Return the service as that left it, or None and why it is not confirmed.
+    """
     assert decision.write is not None
     text = encode(decision.record)
     change = Change(decision.write.targets, text, decision.write.raises, decision.record.rollout)
     try:
-        ports.router.write(service, change, now)
+        return "", ports.router.write(service, change, now)
     except (Conflict, Unavailable) as error:
-        return error.what
-    return ""
+        return error.what, None
 
 
 def _holds(record: Record, sent: Record) -> bool:

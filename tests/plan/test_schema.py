@@ -67,7 +67,10 @@ MISTAKES = [
     ("interval: auto", "arrival: on"),
     ("service: ion-api", "service: ion-api\nadvance: late"),
     ("service: ion-api", "service: ion-api\nmax_failed_requests: none"),
-    ("service: ion-api", "service: ion-api\nnotify: {}"),
+    ("service: ion-api", "service: ion-api\nnotify: {team: {}}"),
+    ("service: ion-api", "service: ion-api\nnotify: {team: {slack: 'https://hooks/x'}}"),
+    ("service: ion-api", "service: ion-api\nnotify: {t: {slack: env:A, webhook: env:B}}"),
+    ("service: ion-api", "service: ion-api\nnotify: {t: {slack: env:A, events: [finished]}}"),
     ("service: ion-api", "service: ion-api\nregion: [us-central1, europe-west1]"),
     ("service: ion-api", "service: ion-api\ncandidate: {name: x}"),
 ]

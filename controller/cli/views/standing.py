@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from controller.cli import hints
 from controller.cli.views.json import seconds, time, verdict_values
 from controller.cli.views.text import OUTCOMES, sentence, stamp
+from controller.engine import hints
 from controller.engine.asking import WAITS
 from controller.engine.codec import Unreadable, decode
 from controller.engine.decision import State
@@ -20,6 +20,7 @@ from controller.engine.moves import expected_split, state_of
 from controller.engine.observation import ServiceName, ServiceState
 from controller.engine.record import Phase, Record
 from controller.engine.split import TAG_NEW, split_text
+from controller.engine.telling import whose_hand
 from controller.engine.watching import held, hold_of, terms_of, unwatched_after
 from controller.engine.wording import minutes_shown
 from controller.gates.judging import judge
@@ -110,7 +111,7 @@ def _waits(
 ) -> str:
     match state:
         case State.TAKEN_OVER:
-            who = service.last_modifier or "somebody"
+            who = whose_hand(record, service)
             wanted, asked = split_text(expected_split(record)), split_text(service.asked)
             return f"{who} changed the traffic to {asked}; the rollout had asked for {wanted}"
         case State.ASKING if record.ask is not None:

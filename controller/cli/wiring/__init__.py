@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import requests
 
     from controller.plan.model import Plan
-    from controller.ports import MetricSource
+    from controller.ports import MetricSource, Notifier
     from controller.sandbox import Sandbox
     from controller.sandbox.scenario import Scenario
 
@@ -36,6 +36,7 @@ __all__ = [
     "Resolved",
     "connect",
     "connections",
+    "herald",
     "rehearse",
     "resolve_project",
     "resolve_region",
@@ -143,7 +144,7 @@ def connections(env: Mapping[str, str]) -> Callable[[ServiceName], Connection]:
 
     metrics = MetricsLater(monitoring)
     has_account = endpoints.run is None or not endpoints.run.plaintext
-    controller = secrets.token_hex(6)
+    controller, notifier = secrets.token_hex(6), herald(env)
 
     def made(name: ServiceName) -> Connection:
         clock = ServedSandboxClock(env[CLOCK]) if env.get(CLOCK) else SystemClock()
@@ -152,11 +153,20 @@ def connections(env: Mapping[str, str]) -> Callable[[ServiceName], Connection]:
             run.services, run.revisions, session, run.url_of, clock, user_agent=USER_AGENT
         )
         checker = HttpChecker(requests.Session(), clock, env, identity_later(clock))
-        ports = Ports(router, metrics, checker, clock)
+        ports = Ports(router, metrics, checker, clock, notifier)
         person = partial(_person, env, ambient=has_account)
         return Connection(name, ports, clock.stop, person, controller)
 
     return made
+
+
+def herald(env: Mapping[str, str]) -> Notifier:
+    """Return what tells people, for real: in real time, whatever world the rollout is in."""
+    from controller.cloud.clock import SystemClock
+    from controller.cloud.posting import HttpPoster
+    from controller.notify import Herald
+
+    return Herald(HttpPoster(env, SystemClock(), USER_AGENT))
 
 
 def rehearse(
@@ -209,6 +219,7 @@ def _ports_in(sandbox: Sandbox, env: Mapping[str, str]) -> Ports:
     from controller.cloud.checks import HttpChecker
     from controller.cloud.monitoring import CloudMonitoring
     from controller.cloud.run import CloudRun
+    from controller.notify import Shown
 
     clock, channel = sandbox.clock, sandbox.channel
     run = clients.run_clients_on(channel, _session(sandbox), USER_AGENT)
@@ -216,7 +227,8 @@ def _ports_in(sandbox: Sandbox, env: Mapping[str, str]) -> Ports:
         run.services, run.revisions, run.session, run.url_of, clock, user_agent=USER_AGENT
     )
     metrics = CloudMonitoring(clients.metric_client_on(channel, USER_AGENT))
-    return Ports(router, metrics, HttpChecker(_session(sandbox), clock, env), clock)
+    checker = HttpChecker(_session(sandbox), clock, env)
+    return Ports(router, metrics, checker, clock, Shown())
 
 
 def _session(sandbox: Sandbox) -> requests.Session:
