@@ -23,7 +23,7 @@ SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("With nobody at a terminal", ("tick", "list")),
     ("Decide", ("approve", "reject", "pause", "resume", "advance", "promote")),
     ("Go back", ("rollback", "cancel")),
-    ("Write plans", ("validate", "schema")),
+    ("Write plans", ("validate", "schema", "notify")),
     ("Before a rollout", ("preview", "rehearse", "replay")),
     ("Try it without a cloud", ("demo", "sandbox")),
 )
@@ -47,6 +47,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Tell what a plan can decide, before it runs: what it catches, and when.",
     ),
     "schema": ("schema", "Print the JSON Schema of a plan, for editors."),
+    "notify": ("notify", "Try the messages to people that a plan asks for."),
     "rehearse": ("rehearse", "Run a plan many times in the sandbox: how it ends, and how soon."),
     "replay": ("replay", "Tell what the plan's gates would have said of past minutes."),
     "demo": ("demo", "Show a promotion and a rollback in the sandbox, in seconds."),

@@ -117,6 +117,8 @@ def follow(run: Run, wish: Wish) -> int:
 
 def _begin(run: Run, reconciler: Reconciler, wish: Wish) -> Ending | None:
     """Begin or attach; return an ending where there is nothing to follow."""
+    for event in reconciler.make_up():
+        run.view.show(event)
     begun = reconciler.begin(wish)
     match begun:
         case Refusal(reason, mend, code):

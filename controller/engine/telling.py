@@ -240,6 +240,28 @@ def _commands(record: Record, heard: Heard, place: str) -> tuple[str, ...]:
     return tuple(f"rollout {word} {place}" for word in words)
 
 
+def tried(to: Notify, name: ServiceName, now: datetime) -> Letter:
+    """Return a message by which somebody sees whether messages arrive; nothing happened."""
+    place = f"{name.service} --region {name.region} --project {name.project}"
+    news = News(
+        to.events[0],
+        0,
+        now,
+        "this is a test: messages about its rollouts arrive here",
+        f"`rollout notify test` was run; told are: {', '.join(to.events)}",
+        "",
+        (f"rollout status {place}",),
+        name,
+        f"test-{now:%Y%m%d-%H%M%S}",
+        "",
+        "",
+        0,
+        0,
+        0,
+    )
+    return Letter(to, news)
+
+
 # What is noted so that it can be told -----------------------------------------------------------
 
 

@@ -169,6 +169,19 @@ class Reconciler:
             if decision and not lost:
                 self._act(decision, service, now)
 
+    def make_up(self) -> tuple[Event, ...]:
+        """Tell what an ended rollout still owes people, before another begins or is refused.
+
+        What hinders it is left: it decides nothing.
+        """
+        with suppress(PortError, ValueError):
+            now = self.ports.clock.now()
+            service = self.ports.router.observe(self.name)
+            record, _ = self._record(service, now)
+            if record is not None and record.phase is Phase.DONE:
+                return self._told(record, over(record), service, now)
+        return ()
+
     def _settled(
         self, plan: Plan, record: Record, decision: Decision, service: ServiceState, now: datetime
     ) -> Decision:

@@ -1,8 +1,8 @@
 """The served door: one loopback port for gRPC and HTTP/1.1, told apart by the HTTP/2 preface.
 
 gRPC connections are spliced to a gRPC server on a port of its own; HTTP requests are answered
-here: Cloud Run's v1 API, the apps under /tags and /services, the world's clock under /sandbox. One
-request at a time sees the world, at one instant. Printing the address is the CLI's.
+here: Cloud Run's v1 API, the apps under /tags and /services, the world's clock and the inbox under
+/sandbox. One request at a time sees the world, at one instant. Printing the address is the CLI's.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from controller.sandbox import Sandbox, build
 from controller.sandbox.checks import UnknownHost
 from controller.sandbox.clock import ServedClock
 from controller.sandbox.errors import Method, RpcError
+from controller.sandbox.inbox import PATH, Inbox
 from controller.sandbox.run_v1 import refusal
 from controller.sandbox.scenario import Scenario
 from controller.sandbox.services import rfc3339
@@ -61,6 +62,7 @@ class Served:
     def __init__(self, sandbox: Sandbox, clock: ServedClock, port: int = 0) -> None:
         self.sandbox = sandbox
         self.clock = clock
+        self._inbox = Inbox()
         self._lock = RLock()
         self._front = _Front(port, self.answer)
         self.port: int = self._front.server_address[1]
@@ -108,6 +110,9 @@ class Served:
         parts = urlsplit(url)
         if parts.path == "/sandbox/clock":
             return self._clock(method, body)
+        if parts.path == PATH or parts.path.startswith(f"{PATH}/"):
+            now = rfc3339(self.clock.now())
+            return self._inbox.answer(method, parts.path, headers, body, now)
         if self.sandbox.run_v1.knows(parts.path):
             return self.sandbox.run_v1.answer(method, url, headers, body)
         try:

@@ -42,6 +42,7 @@ __all__ = [
     "resolve_region",
     "scenario_named",
     "scenarios",
+    "shown",
     "wall_clock",
 ]
 
@@ -169,6 +170,13 @@ def herald(env: Mapping[str, str]) -> Notifier:
     return Herald(HttpPoster(env, SystemClock(), USER_AGENT))
 
 
+def shown() -> Notifier:
+    """Return what shows messages and tells nobody, as in the sandbox."""
+    from controller.notify import Shown
+
+    return Shown()
+
+
 def rehearse(
     name: ServiceName,
     plan: Plan | None,
@@ -219,7 +227,6 @@ def _ports_in(sandbox: Sandbox, env: Mapping[str, str]) -> Ports:
     from controller.cloud.checks import HttpChecker
     from controller.cloud.monitoring import CloudMonitoring
     from controller.cloud.run import CloudRun
-    from controller.notify import Shown
 
     clock, channel = sandbox.clock, sandbox.channel
     run = clients.run_clients_on(channel, _session(sandbox), USER_AGENT)
@@ -228,7 +235,7 @@ def _ports_in(sandbox: Sandbox, env: Mapping[str, str]) -> Ports:
     )
     metrics = CloudMonitoring(clients.metric_client_on(channel, USER_AGENT))
     checker = HttpChecker(_session(sandbox), clock, env)
-    return Ports(router, metrics, checker, clock, Shown())
+    return Ports(router, metrics, checker, clock, shown())
 
 
 def _session(sandbox: Sandbox) -> requests.Session:
