@@ -43,6 +43,7 @@ LONGEST_JOB = timedelta(hours=6)  # what CI services commonly let a job run
 )
 @click.option("--no-wait", is_flag=True, help="Leave after one look; run it again to go on.")
 @click.option("--dry-run", is_flag=True, help="Show what would be done; write nothing.")
+@click.option("--observe", is_flag=True, help="Say what a whole rollout would do; move nothing.")
 @click.option("--replace", "replacing", is_flag=True, help="Roll a running one back first.")
 @click.option("--replan", is_flag=True, help="Take a changed plan for stages not yet reached.")
 @click.option("--again", is_flag=True, help="Even if this candidate was rolled back before.")
@@ -62,6 +63,7 @@ def apply(
     timeout: timedelta | None,
     no_wait: bool,
     dry_run: bool,
+    observe: bool,
     replacing: bool,
     replan: bool,
     again: bool,
@@ -80,16 +82,21 @@ def apply(
     Examples:
       rollout apply plans/ion-api.yaml
       rollout apply plans/ion-api.yaml --dry-run
+      rollout apply plans/ion-api.yaml --observe             moves nothing, needs to read only
       rollout apply plans/ion-api.yaml --scenario errors     a rehearsal
       rollout apply plans/ion-api.yaml --image us-docker.pkg.dev/ion-prod/api/ion-api:v42
       rollout apply plans/ion-api.yaml --no-wait             on a schedule, from CI
     """
+    from controller.cli import observe as watch
     from controller.cli.dry_run import rehearsed
     from controller.cli.following import Detached, Run, follow, leave, leaving_on_signals
     from controller.cli.views import make
 
     del yes  # nothing is asked here; it is taken so that scripts may always give it
-    view = make(output, sys.stdout, sys.stderr, live=True)
+    if observe:
+        beside = {"--no-wait": no_wait, "--dry-run": dry_run, "--replace": replacing}
+        watch.refuse(beside | {"--replan": replan, "--image": image is not None})
+    view = make(output, sys.stdout, sys.stderr, live=True, observed=observe)
     run = Run(view, timeout=timeout, no_wait=no_wait)
     try:
         with leaving_on_signals(run):
@@ -112,7 +119,8 @@ def apply(
                 replan=replan,
                 image=image or "",
             )
-            code = rehearsed(run, wish) if dry_run else follow(run, wish)
+            walk = watch.observed if observe else rehearsed if dry_run else follow
+            code = walk(run, wish)
     except Detached:
         code = leave(run)
     except Exception as error:

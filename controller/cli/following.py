@@ -41,7 +41,11 @@ class Detached(BaseException):
 
 @dataclass(slots=True)
 class Run:
-    """One run of `apply`: what it shows, how long it stays, and what it last saw."""
+    """One run of `apply`: what it shows, how long it stays, and what it last saw.
+
+    observes: no traffic is moved. answer: what is done when a person is asked; None: a scenario's
+    people are told.
+    """
 
     view: View
     timeout: timedelta | None = None
@@ -53,6 +57,8 @@ class Run:
     leaving: str = ""
     asked: datetime | None = None
     is_finished: bool = False
+    observes: bool = False
+    answer: Callable[[Ask], None] | None = None
 
     def now(self) -> datetime:
         """Return the time of the world; before there is one, the system's."""
@@ -74,7 +80,9 @@ class Run:
     def _tell_people(self, ask: Ask) -> None:
         """Let a scenario's people know what is asked: by the record, for an event may be lost."""
         self.asked = ask.since
-        if self.connection is not None and self.connection.rehearsal is not None:
+        if self.answer is not None:
+            self.answer(ask)
+        elif self.connection is not None and self.connection.rehearsal is not None:
             approval = ask.kind is AskKind.APPROVAL
             self.connection.rehearsal.tell("asked" if approval else f"asked:{ask.kind.value}")
 
@@ -93,7 +101,7 @@ class Run:
     def is_split_after(self, stop: click.ClickException) -> bool:
         """Tell whether an error leaves the traffic split, which has an exit code of its own."""
         split = ending.split_of(self.last) if self.last else {}
-        return stop.exit_code == Code.ERROR and len(split) > 1
+        return stop.exit_code == Code.ERROR and len(split) > 1 and not self.observes
 
 
 def follow(run: Run, wish: Wish) -> int:
@@ -181,7 +189,7 @@ def _loop(run: Run, reconciler: Reconciler, until: datetime | None) -> Ending | 
 def _end(run: Run, reconciler: Reconciler, tick: Tick, until: datetime | None) -> Ending | None:
     done = ending.of_done(tick, run.place, run.served)
     if done is not None:
-        if until is None:
+        if until is None and not run.observes:
             _verify(run, reconciler, tick)
         return done
     if until is not None and run.now() >= until:

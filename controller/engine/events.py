@@ -92,7 +92,10 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The end of this command, on every exit. next: commands that make sense now."""
+    """The end of this command, on every exit. next: commands that make sense now.
+
+    observed: the outcome is what would have been; nothing was moved.
+    """
 
     at: datetime
     outcome: str
@@ -101,6 +104,7 @@ class Finished:
     took: timedelta | None = None
     served: int | None = None
     next: tuple[str, ...] = ()
+    observed: bool = False
 
 
 Event = Started | Observed | Judged | Decided | Shifted | Asked | Message | Finished

@@ -29,14 +29,19 @@ class View(Protocol):
         """End the live display, if there is one."""
 
 
-def make(output: str, stdout: TextIO, stderr: TextIO, *, live: bool) -> View:
+def make(
+    output: str, stdout: TextIO, stderr: TextIO, *, live: bool, observed: bool = False
+) -> View:
     """Return the view for `-o text` or `-o json`.
 
     live: a display that redraws itself is wanted; it is used only where stderr is a terminal that
     can do it and neither CI nor NO_COLOR is set. A job of GitHub Actions gets annotations and a
-    summary beside it.
+    summary beside it. observed: nothing that it shows happens, so a job is told of no outcome.
     """
-    if os.environ.get("GITHUB_ACTIONS") == "true":
+    in_a_job = os.environ.get("GITHUB_ACTIONS") == "true"
+    if observed:
+        return _observed(output, stdout, stderr, in_a_job=in_a_job)
+    if in_a_job:
         return _in_a_job(output, stdout, stderr)
     if output == "json":
         from controller.cli.views.json import JsonView
@@ -49,6 +54,18 @@ def make(output: str, stdout: TextIO, stderr: TextIO, *, live: bool) -> View:
     from controller.cli.views.human import HumanView
 
     return HumanView(stdout, stderr)
+
+
+def _observed(output: str, stdout: TextIO, stderr: TextIO, *, in_a_job: bool) -> View:
+    from controller.cli.views.observed import make as make_observed
+
+    if not in_a_job:
+        return make_observed(output, stdout, stderr)
+    from controller.cli.views.actions import disarmed
+    from controller.report.actions import disarmed_json
+
+    out = disarmed(stdout, disarmed_json) if output == "json" else disarmed(stdout)
+    return make_observed(output, out, disarmed(stderr))
 
 
 def _in_a_job(output: str, stdout: TextIO, stderr: TextIO) -> View:

@@ -36,7 +36,7 @@ VERSION = 1
 class JsonView:
     """Writes every event; text for people is not its business."""
 
-    def __init__(self, stdout: TextIO, named: Mapping[str, str] | None = None) -> None:
+    def __init__(self, stdout: TextIO, named: Mapping[str, object] | None = None) -> None:
         self._stdout = stdout
         self._named = dict(named or {})
         self._head: dict[str, Any] = {"version": VERSION}  # of the first line

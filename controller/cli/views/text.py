@@ -105,9 +105,11 @@ def _started(event: Started) -> tuple[str, ...]:
 
 def result(event: Finished) -> tuple[str, ...]:
     """Return the end as lines: one clear sentence, then the split and what to type now."""
-    told = [f"{sentence(event.outcome, event.reason)}{_figures(event)}"]
+    observed = "" if not event.observed or event.outcome == "error" else "would be "
+    told = [f"{observed}{sentence(event.outcome, event.reason)}{_figures(event)}"]
     if event.split:
-        told.append(f"traffic: {split_text(event.split)}")
+        kept = " (nothing was moved)" if event.observed else ""
+        told.append(f"traffic: {split_text(event.split)}{kept}")
     told += [f"next: {command}" for command in event.next]
     return tuple(told)
 
