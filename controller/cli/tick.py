@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from controller.cli.views.passes import PassesView
     from controller.cli.wiring import Connection
     from controller.engine.observation import ServiceName, ServiceState
+    from controller.engine.record import Record
 
     Connect = Callable[[ServiceName], Connection]
 
@@ -83,8 +84,10 @@ def cli(
         connect = connections(os.environ)
         jobs = [rounds.Job(one) for one in found]
         codes: list[int] = []
+        ended: set[ServiceName] = set()
         if everything:
-            jobs, codes = _under_way(_area(found, project, regions), found, connect, view)
+            area = _area(found, project, regions)
+            jobs, ended, codes = _under_way(area, found, connect, view)
     except Exception as error:
         view.fail(wall_clock(), as_stop(error))
         raise
@@ -97,7 +100,8 @@ def cli(
             called=called,
         ):
             view.show(passed)
-            codes.append(passed.end.code)
+            told_before = passed.target.name in ended and passed.error is None
+            codes.append(Code.DONE if told_before else passed.end.code)
     view.close(wall_clock())
     ctx.exit(rounds.worst(codes))
 
@@ -119,39 +123,69 @@ def _area(found: Sequence[Target], project: str | None, regions: Sequence[str]) 
 
 def _under_way(
     area: Area, found: Sequence[Target], connect: Connect, view: PassesView
-) -> tuple[list[Job], list[int]]:
-    """Return a job for each rollout that is not done, and an error's code for each lost region."""
+) -> tuple[list[Job], set[ServiceName], list[int]]:
+    """Return a job for each rollout to look at, and an error's code for each lost region.
+
+    Those are the ones that are not done; and those that ended, named too, where somebody was not
+    told of it yet.
+    """
     from controller.cli.regions import regions_of
     from controller.cli.rounds import Job
     from controller.cli.target import Target
 
     named = {one.name: one for one in found}
     jobs: list[Job] = []
+    ended: set[ServiceName] = set()
     codes: list[int] = []
     for region in regions_of(area, connect):
         if region.lost is not None:
             view.warn(region.name, region.at, region.lost)
             codes.append(Code.ERROR)
+        owing = {one.name for one in region.services if _owes(one, region.at)}
+        ended |= owing
         jobs += [
             Job(named.get(one.name) or Target(one.name.service, one.name), one, region.at)
             for one in region.services
-            if _is_under_way(one)
+            if one.name in owing or _is_under_way(one)
         ]
-    return jobs, codes
+    return jobs, ended, codes
 
 
 def _is_under_way(service: ServiceState) -> bool:
     """Tell whether there is a rollout to look at; a record that cannot be read is told of."""
-    from controller.engine.codec import Unreadable, decode
+    from controller.engine.codec import Unreadable
     from controller.engine.record import Phase
 
-    if service.record_text is None:
-        return False
     try:
-        record = decode(service.record_text)
+        record = _record_on(service)
     except Unreadable:
         return True
-    return record.phase is not Phase.DONE and record.uid == service.uid
+    return record is not None and record.phase is not Phase.DONE
+
+
+def _owes(service: ServiceState, now: datetime) -> bool:
+    """Tell whether a rollout that ended still owes somebody a message."""
+    from controller.engine.codec import Unreadable
+    from controller.engine.record import Phase
+    from controller.engine.telling import owes
+
+    try:
+        record = _record_on(service)
+    except Unreadable:
+        return False
+    if record is None or record.phase is not Phase.DONE:
+        return False
+    return owes(record, service.name, now)
+
+
+def _record_on(service: ServiceState) -> Record | None:
+    """Return the service's own record; raises Unreadable."""
+    from controller.engine.codec import decode
+
+    if service.record_text is None:
+        return None
+    record = decode(service.record_text)
+    return record if record.uid == service.uid else None
 
 
 @contextmanager

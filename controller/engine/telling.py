@@ -32,6 +32,7 @@ from controller.engine.record import (
 from controller.engine.split import split_text
 from controller.engine.watching import interval, unwatched_after
 from controller.engine.wording import minutes_shown
+from controller.plan.compact import from_json
 from controller.plan.model import Heard, Notify, Plan
 
 # Transitions that are told of, as they stand in a record.
@@ -41,6 +42,7 @@ UNWATCHED = "unwatched"
 TAKEN_OVER = "taken over"
 
 GRACE = timedelta(minutes=1)  # whoever wrote a transition has told it by then, or was killed
+OWED_MOST = timedelta(days=1)  # after the end of a rollout
 AT_ONCE_MOST = 5  # messages to one recipient in one look
 
 
@@ -111,8 +113,11 @@ def owed(
 ) -> tuple[Letter, ...]:
     """Return what is to be told now: written transitions that were not told yet, in order.
 
-    wait: see `patience`. own: numbers of transitions that this process wrote, told at once.
+    wait: see `patience`. own: numbers of transitions that this process wrote, told at once. Of a
+    rollout that ended nothing is told any more after a day.
     """
+    if record.phase is Phase.DONE and record.at is not None and now - record.at > OWED_MOST:
+        return ()
     numbered = record.numbered()
     news = [
         (number, t, heard)
@@ -129,6 +134,17 @@ def owed(
             Letter(one, _news(plan, record, name, *new)) for new in islice(ripe, AT_ONCE_MOST)
         ]
     return tuple(letters)
+
+
+def owes(record: Record, name: ServiceName, now: datetime) -> bool:
+    """Tell whether a rollout that ended still owes somebody a message."""
+    if '"notify"' not in record.plan:
+        return False
+    try:
+        plan = from_json(record.plan)
+    except ValueError:
+        return False
+    return bool(owed(plan, record, name, now, timedelta(0)))
 
 
 def told(record: Record, letters: Sequence[Letter], done: Sequence[bool]) -> dict[str, int]:

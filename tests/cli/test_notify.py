@@ -109,6 +109,20 @@ def test_people_hear_of_a_rollout_and_no_secret_leaves_the_environment(
     assert "unset is not yet told: started: NOT_SET_URL is not set where rollout runs" in sinks[0]
 
 
+def test_what_an_ended_rollout_owes_is_told_by_the_next_tick_of_all(
+    world: Served, plan: str
+) -> None:
+    run("apply", plan, "--no-wait")
+    run("rollback", plan, "--yes")
+    assert inbox(world, "pager") == []
+    everything = ("tick", "--all", "--region", "us-central1", "--project", "demo")
+    told = after_a_while(world, *everything)
+    assert told.exit_code == 0
+    assert "told pager: rolled back" in told.stderr
+    after_a_while(world, *everything)
+    assert [one["body"]["event"] for one in inbox(world, "pager")] == ["rolled_back"]
+
+
 def test_a_test_message_goes_to_each_and_what_became_of_it_is_told(
     world: Served, plan: str
 ) -> None:

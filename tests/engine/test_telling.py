@@ -1,0 +1,166 @@
+"""Which transitions people are told of, who tells, and what is noted so that it can be told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from controller.engine import codec, moves
+from controller.engine.decide import decide
+from controller.engine.decision import Decision
+from controller.engine.duty import SCHEDULE
+from controller.engine.largest import largest_record
+from controller.engine.observation import Observation, Seen
+from controller.engine.record import Phase, Record, Shift
+from controller.engine.telling import (
+    GRACE,
+    STUCK,
+    gap_noted,
+    hand_noted,
+    owed,
+    owes,
+    patience,
+    whose_hand,
+)
+from controller.plan.compact import to_json
+from controller.plan.model import Form, Heard, Notify
+from tests.engine.builders import PLAN, at, running, service_of
+
+ALL = Notify("all", Form.WEBHOOK, "env:HOOK", events=tuple(Heard))
+NOTIFIED = replace(PLAN, notify=(ALL,))
+NOW = timedelta(0)
+
+
+def heard(record: Record) -> list[str]:
+    letters = owed(NOTIFIED, record, service_of(record).name, at(500), NOW)
+    return [letter.news.heard.value for letter in letters]
+
+
+@pytest.mark.parametrize(
+    ("what", "reason", "event"),
+    [
+        ("started", "", "started"),
+        ("shift to 10%", "", "advanced"),
+        ("step back to 5%", "", "stepped_back"),
+        ("test at 5%", "", "stepped_back"),
+        ("asked: approval", "", "asked"),
+        ("shift failed", "", "asked"),
+        ("hold stands still", "Monitoring does not answer: 503", "outage"),
+        ("roll back not in force", "", "stuck"),
+        ("taken over", "", "taken_over"),
+        ("unwatched", "", "unwatched"),
+        ("rolled back", "", "rolled_back"),
+        ("promoted", "", "promoted"),
+        ("cancelled", "", "cancelled"),
+    ],
+)
+def test_a_transition_is_told_by_its_event(what: str, reason: str, event: str) -> None:
+    assert heard(running().noting(at(1), what, reason)) == [event]
+
+
+@pytest.mark.parametrize(
+    ("what", "reason"),
+    [
+        ("10% in force", ""),
+        ("roll back", ""),
+        ("hold stands still", "stable fails as well"),
+        ("hold goes on", ""),
+        ("paused", ""),
+        ("", ""),
+        ("anything that a forged record may say", "x"),
+    ],
+)
+def test_of_other_transitions_nobody_is_told(what: str, reason: str) -> None:
+    assert heard(running().noting(at(1), what, reason)) == []
+
+
+def test_what_was_told_is_not_owed_though_the_list_of_transitions_forgets() -> None:
+    record = running()
+    for minute in range(50):
+        record = record.noting(at(minute), "asked: gate", "")
+    assert record.noted == 50
+    assert len(heard(replace(record, heard={"all": 48}))) == 2
+    assert len(heard(replace(record, heard={"all": 3}))) == 5  # so many at once
+
+
+def test_a_record_of_before_counts_what_it_has() -> None:
+    record = running().noting(at(1), "started", "").noting(at(2), "shift to 10%", "")
+    text = codec.encode(record)
+    assert "noted" not in text
+    assert codec.decode(text).noted == 2
+
+
+def test_the_one_on_duty_tells_a_schedule_waits_a_minute_others_only_once_it_is_silent() -> None:
+    record = replace(running(), duty="a", at=at(100))
+    assert patience(NOTIFIED, record, "a", at(101)) == NOW
+    assert patience(NOTIFIED, record, "b", at(101)) is None
+    assert patience(NOTIFIED, record, "b", at(100 + 24 * 60)) == GRACE
+    assert patience(NOTIFIED, replace(record, duty=SCHEDULE), SCHEDULE, at(101)) == GRACE
+    assert patience(NOTIFIED, replace(record, duty=""), "b", at(101)) == GRACE
+    ended = patience(NOTIFIED, replace(record, phase=Phase.DONE), "b", at(101))
+    assert ended is not None
+    assert GRACE < ended < timedelta(minutes=15)
+
+
+def test_nothing_overtakes_what_whoever_wrote_it_may_be_telling() -> None:
+    record = running().noting(at(1), "started", "").noting(at(1.5), "asked: gate", "")
+    name = service_of(record).name
+    own = frozenset({2})
+    assert owed(NOTIFIED, record, name, at(1.6), GRACE, own) == ()
+    told = owed(NOTIFIED, record, name, at(2.1), GRACE, own)
+    assert [one.news.number for one in told] == [1, 2]
+
+
+def test_what_an_ended_rollout_owes_is_told_for_a_day() -> None:
+    record = replace(running(), phase=Phase.DONE, plan=to_json(NOTIFIED), at=at(10))
+    record = record.noting(at(10), "promoted", "")
+    name = service_of(record).name
+    assert owes(record, name, at(20))
+    assert not owes(record, name, at(10 + 24 * 60 + 1))
+    assert not owes(replace(record, heard={"all": 1}), name, at(20))
+    assert not owes(replace(record, plan="{}"), name, at(20))
+    assert not owes(replace(record, plan='{"notify":[1]}'), name, at(20))
+
+
+def test_a_gap_is_noted_before_what_is_decided_now() -> None:
+    before = replace(running().noting(at(0), "started", ""), at=at(0))
+    service = service_of(before)
+    decision = moves.roll_back(before, service, at(600), "it fails")
+    noted = gap_noted(NOTIFIED, before, decision, at(600))
+    assert [t.what for t in noted.record.transitions] == ["started", "unwatched", "roll back"]
+    assert noted.record.transitions[1].reason == "nobody watched for 10 h"
+    assert noted.record.noted == before.noted + 2
+    assert gap_noted(NOTIFIED, before, decision, at(30)) == decision
+
+
+def test_a_roll_back_that_does_not_come_into_force_is_told_once() -> None:
+    record = replace(running(), phase=Phase.ROLLING_BACK, weight=0, shift=Shift(at(0), 10))
+    decision = stuck(record)
+    assert decision.record.transitions[-1].what == STUCK
+    assert [t.what for t in stuck(decision.record).record.transitions].count(STUCK) == 1
+
+
+def stuck(record: Record) -> Decision:
+    service = replace(service_of(record), statuses=(), reconciling=False)
+    return decide(NOTIFIED, record, Observation(Seen(service)), at(20))
+
+
+def test_whose_hand_it_is_stays_known_when_we_wrote_last() -> None:
+    record = running()
+    taken = replace(service_of(replace(record, weight=30)), last_modifier="eve@example.com")
+    noted = hand_noted(NOTIFIED, record, taken, at(5))
+    assert noted is not None
+    ours = replace(taken, last_modifier="rollout@example.com")
+    assert whose_hand(noted, ours) == "eve@example.com"
+    assert hand_noted(NOTIFIED, noted, ours, at(6)) is None
+    assert hand_noted(PLAN, record, taken, at(5)) is None
+    other = service_of(replace(record, weight=40))
+    assert hand_noted(NOTIFIED, noted, other, at(6)) is not None
+
+
+def test_the_largest_record_counts_the_recipients_and_their_marks() -> None:
+    many = replace(PLAN, notify=tuple(replace(ALL, name=f"to-{n}") for n in range(10)))
+    grown = largest_record(many) - largest_record(PLAN)
+    assert grown > len(to_json(many)) - len(to_json(PLAN)) + 10 * len('"to-0":99999')
