@@ -104,7 +104,10 @@ def resume(
     taken = service.asked != moves.expected_split(record)
     if record.phase is Phase.DONE or (record.phase is Phase.ROLLING_BACK and not taken):
         return _OVER
-    if record.paused is None and not taken:
+    # An older record that was written back fits the traffic, and says nothing of it. To resume then
+    # means to go on from there: controllers that remember a later one take the new write for it.
+    touched = service.generation > record.generation + 1
+    if record.paused is None and not taken and not touched:
         return Refusal("the rollout is not paused", "`rollout status` shows what it waits for")
     if taken and record.trial is not None:  # a test ends here: its stage has another weight
         record = replace(record, trial=None, weight=plan.stages[record.stage].weight)

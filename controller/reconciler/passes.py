@@ -270,7 +270,7 @@ class Reconciler:
             self._attaching = self.controller != SCHEDULE
             self._happened = written.transitions[-1:]
             return self._fresh(written, now), ""
-        if written.seq < known.seq:
+        if written.seq < known.seq and not _is_later(written, known):
             return known, "the record went back to an older one (somebody wrote it back)"
         if written.nonce != known.nonce:  # another controller, or a person, wrote after us
             if written.phase is Phase.DONE or written.duty != self.controller:
@@ -469,6 +469,15 @@ def _read(text: str) -> Record:
     if written.phase is not Phase.DONE:
         must_fit(plan_of(written.plan), written)
     return written
+
+
+def _is_later(written: Record, known: Record) -> bool:
+    """Tell whether a record was written after ours, whatever its number.
+
+    Who wrote an older one back leaves its time as it was; who then goes on from it, a person or a
+    process that never saw ours, does not: that is the rollout now.
+    """
+    return written.at is not None and known.at is not None and written.at > known.at
 
 
 def _ended_unseen(known: Record, written: Record) -> Record | None:

@@ -105,7 +105,12 @@ def test_a_pause_stops_the_hold_and_says_who() -> None:
 
 
 def test_nothing_to_resume_is_refused() -> None:
-    refused(acts.resume, running(1))
+    refused(acts.resume, running(1, generation=6))
+
+
+def test_what_somebody_else_wrote_over_can_be_resumed_although_the_split_is_as_asked() -> None:
+    """An older record written back says nothing of it; controllers that knew ours wait for us."""
+    assert do(acts.resume, running(1, generation=5)).record.transitions[-1].what == "resumed"
 
 
 def test_resume_takes_the_service_back_from_another_hand() -> None:
