@@ -2,7 +2,7 @@
 # files it was made from sets up again. Paths in recipes are relative, so that the checkout may lie
 # under a path with spaces. Logic of more than a few lines belongs in Python.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix bench bench-gates calibrate lock clean
+.PHONY: help demo test check fix simulate bench bench-gates calibrate lock clean
 .DELETE_ON_ERROR:
 SHELL := /bin/sh
 
@@ -25,6 +25,10 @@ demo: .venv/.run ## walk ion-api through a whole rollout, and a bad one back, in
 # are long and stand near the front; who is done with the rest takes from who runs them.
 test: .venv/.dev ## run the tests
 	@PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -q -n 2 --dist worksteal tests
+
+SEEDS ?= 500
+simulate: .venv/.dev ## try to break the controller in SEEDS=500 worlds, or SEEDS=7000-7400; SEED=7123 shows one
+	@$(PY) -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 
 check: .venv/.dev ## format, lint, types, layer order, and what tracked files may name
 	@.venv/bin/ruff format --check $(TARGETS)

@@ -1,0 +1,295 @@
+"""From a seed to a scene: plan, service, truth, traffic, controllers, people and incidents."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from random import Random
+
+from tests.simulation.cloud import SERVICE
+from tests.simulation.measured import GAUGE
+from tests.simulation.playing import WORDS
+from tests.simulation.scene import (
+    Incident,
+    PlanFacts,
+    Process,
+    Scene,
+    Shape,
+    StageFacts,
+    Truth,
+)
+
+CANDIDATE = f"{SERVICE}-00042-new"
+OTHERS = (
+    f"{SERVICE}-00041-old",
+    f"{SERVICE}-00040-old",
+    f"{SERVICE}-00039-old",
+    f"{SERVICE}-00038-old",
+)
+CALLS = ("get_service", "get_revision", "monitoring", "get", "put", "check", "any")
+STATUSES = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "INTERNAL")
+
+
+@dataclass(frozen=True, slots=True)
+class _How:
+    """How incidents of a kind are drawn. when: a window, the number of a call, or either.
+
+    targets: "" stands for what the scene has: its candidate or its stable.
+    """
+
+    targets: tuple[str, ...] = ()
+    statuses: tuple[str, ...] = ()
+    numbers: tuple[float, ...] = ()
+    when: str = "window"
+    often: bool = False
+    kind: str = ""
+
+
+MINE, STABLE = "candidate", "stable"
+HOWS: Mapping[str, _How] = {
+    "error": _How(CALLS, STATUSES, often=True),
+    "lost": _How(("put", "put", "any"), STATUSES, often=True),
+    "late": _How(("put",), (), (0.5, 5, 40, 200), often=True),
+    "hang": _How(CALLS, often=True),
+    "stale": _How(("get_service", "get", "any"), (), (3, 20, 120), often=True),
+    "aborted": _How(("put",), ("ABORTED",), often=True, kind="error"),
+    "denied": _How(CALLS, ("PERMISSION_DENIED",), kind="error"),
+    "kill": _How(numbers=(1, 30, 400), when="call"),
+    "suspend": _How(numbers=(70, 600, 3600), when="call"),
+    "clock step": _How(("controller-a", "controller-b"), (), (-300, -30, 30, 300, 4000)),
+    "shift fails": _How(numbers=(2, 30)),
+    "shift slow": _How(numbers=(120, 600, 1500, 6000)),
+    "unready": _How((MINE, MINE, STABLE)),
+    "deploy": _How(numbers=(1, 1, 0)),
+    "delete revision": _How((MINE, MINE, STABLE)),
+    "delete service": _How(),
+    "traffic": _How(numbers=(0, 0, 1, 30, 50, 100), when="either"),
+    "forget": _How(when="either"),
+    "garbage": _How((), ("{", "null", '{"v":1}', '{"v":2,"id":"x"}'), when="either"),
+    "older record": _How(when="either"),
+    "say": _How(WORDS, when="either"),
+    "late points": _How(numbers=(200, 600, 1800)),
+    "hole": _How(("", MINE, STABLE)),
+    "changed points": _How(numbers=(0.5, 1.5)),
+    "no points": _How(),
+    "nan": _How(),
+    "turns bad": _How((MINE, MINE, "both"), (), (0.05, 0.3, 1.0)),
+    "app fails": _How((MINE, STABLE)),
+}
+KINDS = tuple(HOWS)
+
+
+def draw(seed: int, *, kinds: frozenset[str] = frozenset(KINDS)) -> Scene:
+    """Return the scene of a seed. kinds: the incidents that may be in it."""
+    rng = Random(seed * 1_000_003 + 7)
+    plan, facts = _plan(rng)
+    shape = _shape(rng)
+    character, truths = _truths(rng)
+    processes = _processes(rng)
+    several = len(processes) > 1
+    span = sum(stage.hold + 420 for stage in facts.stages)
+    scene = Scene(
+        seed=seed,
+        plan=plan.replace("CANDIDATE", CANDIDATE),
+        facts=facts,
+        shape=shape,
+        candidate=CANDIDATE,
+        truths=truths,
+        character=character,
+        rate=rng.choice((0.0, 0.1, 1.0, 5.0, 20.0, 20.0, 100.0, 500.0)),
+        lag=rng.choice((20.0, 45.0, 60.0, 90.0)),
+        processes=processes,
+        answers=rng.choice(("approve", "approve", "approve", "reject", "nobody")),
+        react=rng.choice((60.0, 240.0, 900.0)),
+        slow=rng.choice((0.2, 0.2, 2.0, 8.0)) if several else rng.choice((0.1, 0.1, 1.0)),
+    )
+    number = rng.choice((0, 1, 1, 2, 2, 3, 4, 6))
+    chosen = [rng.choice(KINDS) for _ in range(number)]
+    drawn = [(kind, _incident(rng, span, scene, kind)) for kind in chosen]
+    return scene.with_only(tuple(incident for kind, incident in drawn if kind in kinds))
+
+
+def _shape(rng: Random) -> Shape:
+    number = rng.choice((1, 1, 1, 2, 3, 4))
+    cuts = sorted(rng.sample(range(1, 100), number - 1))
+    percents = [b - a for a, b in zip([0, *cuts], [*cuts, 100], strict=True)]
+    before = dict(zip(OTHERS, percents, strict=False))
+    tags = {"blue": rng.choice(list(before)), "try": CANDIDATE} if rng.random() < 0.4 else {}
+    return Shape(
+        before=before,
+        latest=rng.random() < 0.3,
+        tags=tags,
+        reconcile=rng.choice((1.0, 3.0, 8.0, 25.0, 70.0)),
+        generation_on_notes=rng.random() < 0.7,
+        version_on_notes=rng.random() < 0.8,
+        version_on_status=rng.random() < 0.3,
+    )
+
+
+def _truths(rng: Random) -> tuple[str, dict[str, Truth]]:
+    good = Truth(errors=rng.choice((0.0, 0.001, 0.004)))
+    character = rng.choice(
+        ("good", "good", "good", "better", "worse", "slower", "dead", "doubtful")
+    )
+    mine = {
+        "good": good,
+        "better": Truth(errors=good.errors / 2, latency=80.0, gauge=0.95),
+        "worse": Truth(errors=0.12, gauge=0.6),
+        "slower": Truth(errors=good.errors, latency=1500.0),
+        "dead": Truth(errors=1.0, latency=30.0, gauge=0.1, health=500),
+        "doubtful": Truth(errors=0.015, latency=300.0, gauge=0.78),
+    }[character]
+    return character, {"*": good, CANDIDATE: mine}
+
+
+def _processes(rng: Random) -> tuple[Process, ...]:
+    def skew() -> float:
+        return rng.choice((0.0, 0.0, 0.0, 2.0, -3.0, 20.0, -20.0))
+
+    kind = rng.random()
+    if kind < 0.5:
+        return (Process("controller-a", skew=skew()),)
+    if kind < 0.65:
+        return (Process("controller-s", schedule=rng.choice((60, 180, 300)), skew=skew()),)
+    if kind < 0.85:
+        starts = rng.choice((0.0, 1.0, 200.0))
+        return (
+            Process("controller-a", skew=skew()),
+            Process("controller-b", skew=skew(), starts=starts),
+        )
+    if kind < 0.95:
+        schedule = rng.choice((60, 120))
+        return (
+            Process("controller-a", skew=skew()),
+            Process("controller-s", schedule, skew(), 30.0),
+        )
+    return (
+        Process("controller-a", skew=skew()),
+        Process("controller-b", skew=skew(), starts=0.5),
+        Process("controller-s", 90, skew(), 61.0),
+    )
+
+
+def _plan(rng: Random) -> tuple[str, PlanFacts]:
+    number = rng.choice((1, 2, 2, 3, 3, 3, 4, 5, 8))
+    weights = [*sorted(rng.sample(range(1, 99), number - 1)), 100]
+    interval = rng.choice((30, 60, 60, 120, 300))
+    long = 12 if rng.random() < 0.02 else 1
+    looks = max(3, 26 // number) * long
+    stages, texts = [], []
+    for weight in weights:
+        hold = interval * rng.randint(max(looks // 2, 1), looks)
+        if weight == 100 and rng.random() < 0.2:
+            hold = 0
+        approval = rng.random() < 0.12
+        stages.append(StageFacts(weight, hold, approval=approval))
+        extra = ", approval: required" if approval else ""
+        texts.append(f"  - {{weight: {weight}%, hold: {hold}s{extra}}}")
+    delay = rng.choice((60, 120, 240))
+    gates, strict = _gates(rng, weights)
+    checks, checked = _checks(rng)
+    needs = rng.choice(("sample", "sample", "sample", "proof", "clean"))
+    early = bool(gates) and rng.random() < 0.08
+    undecided = rng.choice(("ask", "ask", "roll_back", "advance"))
+    nobody = rng.choice(("roll_back", "roll_back", "advance"))
+    extend, out, after = interval * 4, rng.choice((300, 900)), interval * rng.choice((5, 15))
+    text = "\n".join(
+        (
+            f"service: {SERVICE}",
+            "project: sim",
+            "region: us-central1",
+            "candidate: CANDIDATE",
+            "stages:",
+            *texts,
+            *gates,
+            *checks,
+            *(("advance: early",) if early else ()),
+            f"evidence: {{interval: {interval}s, delay: {delay}s, custom_delay: {delay}s, "
+            f"warm_up: {rng.choice((0, 60, 120))}s, needs: {needs}, "
+            f"arrival: {rng.choice(('off', '50%', '50%'))}}}",
+            "when:",
+            f"  undecided: {{extend_by: {extend}s, then: {undecided}}}",
+            f"  monitoring_out: {{hold: {out}s, then: {rng.choice(('ask', 'roll_back'))}}}",
+            f"  both_failing: {rng.choice(('test', 'test', 'hold', 'roll_back'))}",
+            f"  nobody_answers: {{after: {after}s, then: {nobody}}}",
+            f"  new_revision: {rng.choice(('ignore', 'ignore', 'ask', 'replace'))}",
+        )
+    )
+    facts = PlanFacts(
+        stages=tuple(stages),
+        gated=bool(gates),
+        needs_data=strict,
+        may_advance_blind="advance" in (undecided, nobody),
+        early=early,
+        interval=interval,
+        delay=delay,
+        waits=2 * extend + out + 2 * after,
+        checked=checked,
+        step_back="step_back" in text,
+    )
+    return text + "\n", facts
+
+
+LATENCY = "metric: latency, {how}, max: 800ms, roll_back: 1s"
+SCORE = f"metric: {GAUGE}, revision_label: metric.labels.revision, min: 0.75, roll_back: 0.7"
+FAILS = ("roll_back", "roll_back", "roll_back", "step_back", "ask")
+
+
+def _gates(rng: Random, weights: list[int]) -> tuple[list[str], bool]:
+    """Return the gates' lines, and whether some gate needs data in every stage."""
+    lines: list[str] = []
+
+    def add(name: str, gate: str) -> None:
+        lines.append(f"  {name}: {{{gate}, on_fail: {rng.choice(FAILS)}}}")
+
+    if rng.random() < 0.85:
+        extra = rng.choice(("", ", emergency: 30%", ", versus_stable: off"))
+        add("errors", f"metric: error_rate, max: 2%, roll_back: 4%{extra}")
+    if rng.random() < 0.3:
+        add("success", "metric: success_rate, min: 97%")
+    if rng.random() < 0.4:
+        how = rng.choice(("percentile: 95", "percentile: 99", "mean: true"))
+        add("latency", LATENCY.format(how=how))
+    if rng.random() < 0.25:
+        add("score", SCORE)
+    if rng.random() < 0.15:
+        lines.append("  requests: {metric: request_count, min: 20}")
+    strict = bool(lines)
+    if rng.random() < 0.08 and len(weights) > 1:
+        better = f"versus_stable: {{better_by: 10%}}, stages: [{weights[-2]}%]"
+        lines.append(f"  faster: {{metric: latency, mean: true, {better}}}")
+    if lines and rng.random() < 0.1:
+        lines.append(
+            "  beside: {metric: error_rate, versus_stable: {ratio: 1.5}, on_fail: observe}"
+        )
+    return (["gates:", *lines], strict) if lines else ([], False)
+
+
+def _checks(rng: Random) -> tuple[list[str], bool]:
+    if rng.random() < 0.6:
+        return [], False
+    when = rng.choice(("always", "always", "before", "stages"))
+    fail = rng.choice(("roll_back", "roll_back", "ask", "step_back"))
+    url = rng.choice(("candidate", "candidate", "candidate", "stable"))
+    get = f'get: "{{{{ {url}.url }}}}/health"'
+    line = f"  health: {{{get}, when: {when}, on_fail: {fail}, expect: {{status: 200}}}}"
+    return ["checks:", line], url == "candidate" and when != "before" and fail == "roll_back"
+
+
+def _incident(rng: Random, span: float, scene: Scene, kind: str) -> Incident:
+    how = HOWS[kind]
+    stable = max(scene.shape.before, key=lambda name: scene.shape.before[name])
+    target = rng.choice(how.targets) if how.targets else ""
+    made = Incident(
+        kind=how.kind or kind,
+        target={MINE: CANDIDATE, STABLE: stable}.get(target, target),
+        status=rng.choice(how.statuses) if how.statuses else "",
+        chance=rng.choice((1.0, 0.5, 0.2)) if how.often else 1.0,
+        number=rng.choice(how.numbers) if how.numbers else 0.0,
+    )
+    if how.when == "call" or (how.when == "either" and rng.random() < 0.5):
+        calls = 12 * max(20, round(span / scene.facts.interval))
+        nth = rng.randint(1, calls) // rng.choice((1, 4, 20)) + 1
+        return replace(made, nth=nth, before=rng.random() < 0.5)
+    start = rng.uniform(0, span * 1.1)
+    return replace(made, start=start, end=start + rng.choice((20, 90, 300, 900, 2400)))

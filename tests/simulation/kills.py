@@ -1,0 +1,98 @@
+"""Every call of a few fixed rollouts, one after the other: killed before it, killed after it.
+
+And as in SQLite's tests: the n-th call fails once, a while, and for good, for n = 1, 2, …
+`python -m tests.simulation.kills` plays them all; a rollout must end as it does undisturbed.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from tests.simulation.drawing import CANDIDATE
+from tests.simulation.observer import FOR_GOOD
+from tests.simulation.playing import Run
+from tests.simulation.scene import Incident, Process, Scene, Truth
+from tests.simulation.scenes import BAD, FACTS, PLAN, STABLE, calm
+from tests.simulation.wires import Wires
+
+APPROVED = replace(
+    calm(answers="approve"),
+    plan=PLAN.replace("{weight: 50%, hold: 5m}", "{weight: 50%, hold: 5m, approval: required}"),
+    facts=replace(
+        FACTS, stages=(FACTS.stages[0], replace(FACTS.stages[1], approval=True), FACTS.stages[2])
+    ),
+)
+SCENES: Mapping[str, Scene] = {
+    "a good candidate": calm(),
+    "a bad candidate": calm(truths=BAD, character="worse"),
+    "an approval": APPROVED,
+    "readiness lost": calm(Incident("unready", CANDIDATE, start=500, end=700)),
+    "a failing check": calm(
+        truths={"*": Truth(), CANDIDATE: Truth(health=500)}, character="unhealthy"
+    ),
+    "a shift that fails": calm(Incident("shift fails", start=400, end=700, number=5)),
+    "LATEST and three revisions": replace(
+        calm(),
+        shape=replace(
+            calm().shape,
+            before={STABLE: 50, "web-00040-old": 30, "web-00039-old": 20},
+            latest=True,
+        ),
+    ),
+    "a schedule": calm(processes=(Process("controller-s", schedule=60),)),
+    "two controllers": calm(
+        processes=(Process("controller-a"), Process("controller-b", starts=1.0)), slow=2.0
+    ),
+}
+
+
+def disturbances(calls: int) -> Iterator[tuple[str, Incident]]:
+    """Yield what may happen at each of so many calls."""
+    for nth in range(1, calls + 1):
+        yield "killed before", Incident("kill", nth=nth, before=True, number=1)
+        yield "killed after", Incident("kill", nth=nth, before=False, number=1)
+        yield "fails once", Incident("error", "any", "UNAVAILABLE", nth=nth, number=1)
+        yield "fails a while", Incident("error", "any", "UNAVAILABLE", nth=nth, number=12)
+        yield "answer lost", Incident("lost", "any", "DEADLINE_EXCEEDED", nth=nth, number=1)
+        yield "fails for good", Incident("error", "any", "UNAVAILABLE", nth=nth, number=FOR_GOOD)
+
+
+def enumerated(
+    name: str, wires: Wires, every: int = 1, most_calls: int = 10_000
+) -> tuple[Counter[str], list[str]]:
+    """Disturb every (n-th) call of a scene; return how many of what, and what was violated."""
+    scene = SCENES[name]
+    calm_run = Run(scene, wires).play()
+    wrong = [f"{name}, undisturbed: {text}" for text in calm_run.violations]
+    counts: Counter[str] = Counter()
+    for at, (what, incident) in enumerate(disturbances(min(calm_run.calls, most_calls))):
+        if at % every:
+            continue
+        counts[what] += 1
+        result = Run(scene.with_only((*scene.incidents, incident)), wires).play()
+        wrong += [f"{name}, {incident}: {text}" for text in result.violations]
+        if what != "fails for good" and result.outcome != calm_run.outcome:
+            wrong.append(f"{name}, {incident}: {result.outcome}, else {calm_run.outcome}")
+    return counts, wrong
+
+
+def main() -> int:
+    """Enumerate all; return 1 where something was violated."""
+    wires = Wires()
+    total: Counter[str] = Counter()
+    bad = 0
+    for name in SCENES:
+        counts, wrong = enumerated(name, wires)
+        total += counts
+        bad += len(wrong)
+        print(f"{name}: {sum(counts.values())} disturbed, {len(wrong)} violations", flush=True)
+        print(*wrong[:5], sep="\n", flush=True) if wrong else None
+    print(dict(total))
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,631 @@
+"""The observer: what must never be, looked for after every call. It sees the world, no mind.
+
+The record is a part of the world; it is read here by hand, as the JSON that stands there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from tests.simulation.baton import SECOND
+from tests.simulation.cloud import MODIFIER, RECORD, START, Cloud, Service
+from tests.simulation.measured import Measured
+from tests.simulation.scene import Incident, Scene
+
+OURS = ("rollout-new", "rollout-old")
+CALLS_A_TICK = 60
+FOR_GOOD = 10_000  # calls: whatever fails so often is not asked for progress
+SETTLING = 60  # seconds from a split in force until hold and evidence begin (DESIGN.md §5)
+WORLD = {"unready", "shift slow", "shift fails"}  # incidents that a look may still be fooled by
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """What the record in the service says, read by hand."""
+
+    rollout: str
+    uid: str
+    phase: str
+    stage: int
+    weight: int
+    seq: int
+    ask: str
+    ask_since: str
+    paused: bool
+    shifting: bool
+    approved: frozenset[int]
+    waived: frozenset[int]
+    stepped_back: frozenset[int]
+    last: tuple[Any, ...]
+    transitions: tuple[tuple[Any, ...], ...]
+    outcome: str
+    before: Mapping[str, int]
+    trial: bool
+    in_force: str
+
+
+def noted(text: str | None) -> Noted | None:
+    """Return what a record says, None for none and for what is none."""
+    try:
+        value = json.loads(text or "")
+        transitions = tuple(tuple(one) for one in value.get("transitions", []))
+        outcomes = value.get("outcomes", [])
+        return Noted(
+            rollout=value["id"],
+            uid=value["uid"],
+            phase=value["phase"],
+            stage=value["stage"],
+            weight=value["weight"],
+            seq=value["seq"],
+            ask=(value.get("ask") or [""])[0],
+            ask_since=(value.get("ask") or ["", "", ""])[2],
+            paused="paused" in value,
+            shifting="shift" in value,
+            approved=frozenset(value.get("approved", [])),
+            waived=frozenset(value.get("waived", [])),
+            stepped_back=frozenset(value.get("stepped_back", [])),
+            last=transitions[-1] if transitions else (),
+            transitions=transitions,
+            outcome=outcomes[-1][0] if outcomes and value["phase"] == "done" else "",
+            before=value["before"],
+            trial="trial" in value,
+            in_force=value.get("in_force", ""),
+        )
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return None
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What is known of one controller: looks and calls since this and that."""
+
+    started: int = 0
+    calls: int = 0
+    looks: int = 0  # undisturbed ones since what must be done was there to be seen
+    last: int = 0  # when it last asked something but the API that writes go through
+    disturbed: bool = True
+
+
+@dataclass(eq=False)
+class Observer:
+    """Watches one run. violations: what must never be, and was."""
+
+    scene: Scene
+    cloud: Cloud
+    measured: Measured
+    say: Callable[[str], None]
+    violations: list[str] = field(default_factory=list)
+    checks: Counter[str] = field(default_factory=Counter)
+    cells: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    looks: int = 0
+    _ours: Service | None = None  # as it stood after the last write through rollout
+    _hand: str = ""
+    _hand_at: int = 0
+    _rolled: set[str] = field(default_factory=set)
+    _by_person: bool = False  # a person moved on, or gave leave to
+    _approved: set[int] = field(default_factory=set)
+    _controllers: dict[str, _Seen] = field(default_factory=dict)
+    _lives: int = 0
+    _quiet: int = 0
+    _read_until: float = -1e9
+    _gone_at: int = 0  # when a revision last went away
+    _asked_at: int = 0
+    _asked_for: tuple[str, str] = ("", "")
+    _answered: bool = False
+    _still_since: int = 0
+    _last_incident: float = 0.0
+    _noted: tuple[str | None, Noted | None] = (None, None)
+
+    def __post_init__(self) -> None:
+        self.cloud.watchers.append(self._changed)
+        self._last_incident = max((max(i.start, i.end) for i in self.scene.incidents), default=0.0)
+        # Where a write of annotations alone moves no version, the server lets the next one pass
+        # over it unseen: nothing that a client does can hold what only annotations said.
+        self._guarded = self.scene.shape.version_on_notes
+        self._drift = sum(abs(p.skew) for p in self.scene.processes) + sum(
+            abs(i.number) for i in self.scene.incidents if i.kind == "clock step"
+        )
+
+    def violated(self, what: str, detail: str) -> None:
+        """Note a violation."""
+        at = self.cloud.baton.now / SECOND
+        text = f"{what}: {detail} (at {at:.1f} s)"
+        if len(self.violations) < 5:
+            self.violations.append(text)
+        self.say(f"*** {text}")
+
+    def _must(self, holds: bool, what: str, detail: Callable[[], str]) -> None:  # noqa: FBT001
+        self.checks[f"checked {what}"] += 1
+        if not holds:
+            self.violated(what, detail())
+
+    # What the world tells.
+
+    def record(self) -> Noted | None:
+        """Return what stands in the service now."""
+        text = self.cloud.service.record if self.cloud.service is not None else None
+        if self._noted[0] != text or text is None:
+            self._noted = (text, noted(text))
+        return self._noted[1]
+
+    def state(self) -> str:
+        """Return the state of the rollout, as DESIGN.md §5 names them."""
+        service, record = self.cloud.service, self.record()
+        if self.taken_over():
+            return "taken over"
+        if service is None or record is None:
+            return "none"
+        if record.phase in ("done", "rolling_back"):
+            return record.phase.replace("_", " ")
+        if record.ask:
+            return "asking"
+        if record.paused:
+            return "paused"
+        if record.shifting or record.phase == "promoting":
+            return "shifting"
+        return record.phase
+
+    def stage_kind(self) -> str:
+        """Return what kind of stage the rollout is in."""
+        record = self.record()
+        stages = self.scene.facts.stages
+        if record is None or record.stage < 0:
+            return "before the first"
+        if record.stage == len(stages) - 1:
+            return "the last"
+        return "the first" if record.stage == 0 else "between"
+
+    def taken_over(self) -> bool:
+        """Tell whether another hand changed what our last write left."""
+        ours, now = self._ours, self.cloud.service
+        if ours is None:
+            return False
+        last = noted(ours.record)
+        if last is None or last.phase == "done":
+            return False
+        return (
+            now is None
+            or now.uid != ours.uid
+            or now.asked != ours.asked
+            or now.record != ours.record
+        )
+
+    def struck(self, incident: Incident) -> None:
+        """Note in which state an incident came to pass."""
+        what = f"{incident.kind} {incident.status}".strip()
+        if incident.kind == "say":
+            what = f"say {incident.target}"
+        self.cells[self.state(), what, self.stage_kind()] += 1
+        self._last_incident = max(self._last_incident, self.cloud.baton.now / SECOND)
+        for seen in self._controllers.values():
+            seen.looks, seen.disturbed = 0, True
+
+    # Writes.
+
+    def _changed(self, old: Service | None, new: Service | None, who: str) -> None:
+        self._still_since = self.cloud.baton.now
+        if old is not None and new is not None and set(old.revisions) - set(new.revisions):
+            self._gone_at = self.cloud.baton.now
+        if not who:
+            self._look_for_duties()
+            return
+        person = who.startswith("person")
+        if who.endswith("@sim") and old is not None and new is not None:
+            self._our_write(old, new, who.removesuffix("@sim"), person=person)
+            self._ours = new
+            self._hand = ""
+        else:
+            self._hand, self._hand_at = who, self.cloud.baton.now
+        self._look_for_duties()
+
+    def _our_write(self, old: Service, new: Service, who: str, *, person: bool) -> None:
+        before, after = noted(old.record), noted(new.record)
+        self._sound(old, new)
+        if after is None:
+            self.violated("a write of ours has a record", "it has none")
+            return
+        mine = self.scene.candidate
+        had, has = old.asked.get(mine, 0), new.asked.get(mine, 0)
+        moved = old.asked != new.asked
+        self._must(
+            not (after.phase in ("rolling_back",) and has),
+            "rolling back asks for nothing of the candidate",
+            lambda: f"{has}%",
+        )
+        if not person:
+            self._must(
+                not (after.rollout in self._rolled and has > had),
+                "never up after a roll back began",
+                lambda: f"{had}% → {has}%",
+            )
+            self._not_taken_over(old, new, who, after)
+        begins = after.phase == "rolling_back" and (before is None or before.phase != after.phase)
+        if begins and not person:
+            gone = [n for n in after.before if new.asked.get(n) and n not in old.revisions]
+            since = (self.cloud.baton.now - self._gone_at) / SECOND
+            self._must(
+                not gone or since < 120,
+                "nothing is rolled back onto what is gone",
+                lambda: f"{gone}, for {since:.0f} s",
+            )
+        if after.phase == "rolling_back" or after.outcome == "rolled_back":
+            self._rolled.add(after.rollout)
+        if after.phase not in ("done",):
+            self._must(
+                has == after.weight,
+                "traffic and record agree",
+                lambda: f"the record says {after.weight}%, traffic {has}%",
+            )
+        self._bounded(after, has, moved=moved)
+        if before is not None and before.rollout == after.rollout:
+            self._nothing_lost(before, after, person=person)
+            if not person:
+                self._may_advance(old, before, after)
+            self._note_leave(before, after, person=person)
+            if not moved and before.transitions == after.transitions and not after.shifting:
+                self._quiet += 1
+        elif after.rollout != "by-hand":
+            self._approved.clear()
+            self._by_person = False
+
+    def _sound(self, old: Service, new: Service) -> None:
+        total = sum(line.percent for line in new.traffic)
+        self._must(total == 100, "traffic sums to 100", lambda: f"{total}")
+        self._must(new.template == old.template, "the template is left", lambda: new.template)
+        strange = {k: v for k, v in old.notes.items() if k not in (RECORD, MODIFIER)}
+        left = {k: v for k, v in new.notes.items() if k not in (RECORD, MODIFIER)}
+        self._must(strange == left, "others' annotations are left", lambda: f"{left}")
+        tags = {t: r for t, r in old.tags().items() if t not in OURS}
+        now = {t: r for t, r in new.tags().items() if t not in OURS}
+        self._must(tags == now, "others' tags are left", lambda: f"{tags} → {now}")
+        size = len((new.record or "").encode())
+        self._must(size <= 24_000, "the record fits", lambda: f"{size} bytes")
+
+    def _bounded(self, after: Noted, has: int, *, moved: bool) -> None:
+        stages = self.scene.facts.stages
+        if after.phase == "promoting" or after.outcome == "promoted":
+            most = 100
+        elif after.phase == "rolling_back" or after.outcome == "rolled_back":
+            most = 0
+        else:
+            most = stages[after.stage].weight if after.stage >= 0 else 0
+        left_as_it_was = after.phase == "done" and not moved
+        self._must(
+            has <= most or left_as_it_was,
+            "at most the stage's weight",
+            lambda: f"{has}% in stage {after.stage + 1} ({after.phase}), at most {most}%",
+        )
+
+    def _not_taken_over(self, old: Service, new: Service, who: str, after: Noted) -> None:
+        ours = self._ours
+        last = noted(ours.record) if ours is not None else None
+        if ours is None or last is None or last.phase == "done" or after.rollout != last.rollout:
+            return
+        ended = (
+            after.phase == "done"
+            and old.asked == new.asked
+            and not old.asked.get(self.scene.candidate)
+        )
+        same = old.asked == ours.asked and old.uid == ours.uid
+        self._must(
+            same or ended,
+            "nothing is written while taken over",
+            lambda: f"{who} wrote over {old.asked}, which {self._hand} had made of {ours.asked}",
+        )
+        started = self._controllers.get(who, _Seen()).started
+        knew = started < self._hand_at or not self._hand
+        self._must(
+            old.record == ours.record or ended or not knew or not self._guarded,
+            "nothing is written over another's record",
+            lambda: f"{who} wrote over what {self._hand} had written",
+        )
+
+    def _nothing_lost(self, before: Noted, after: Noted, *, person: bool) -> None:
+        if not self._guarded:
+            return
+        kept = not before.last or before.last in after.transitions or len(after.transitions) >= 20
+        self._must(kept, "no transition is lost", lambda: f"{before.last} is gone")
+        self._must(
+            after.seq == before.seq + 1,
+            "each write is over the one before",
+            lambda: f"{before.seq} → {after.seq}",
+        )
+        ends = after.phase in ("done", "rolling_back", "promoting")
+        self._must(
+            person or ends or not before.paused or after.paused,
+            "a pause is kept until a person ends it",
+            lambda: f"{after.last}",
+        )
+
+    def _note_leave(self, before: Noted, after: Noted, *, person: bool) -> None:
+        """Note what a person gave leave for."""
+        if not person:
+            return
+        self._approved |= after.approved - before.approved
+        if after.stage > before.stage or after.phase == "promoting" or after.outcome == "promoted":
+            self._by_person = True
+
+    def _may_advance(self, old: Service, before: Noted, after: Noted) -> None:
+        facts = self.scene.facts
+        ended = after.outcome == "promoted"
+        onward = after.stage > before.stage or ended
+        if before.phase in ("promoting", "done") or not onward:
+            return
+        self._must(
+            not before.paused,
+            "nothing advances while paused",
+            lambda: f"to stage {after.stage + 1}",
+        )
+        following = before.stage + 1
+        if not ended and facts.stages[following].approval:
+            self._must(
+                following in self._approved,
+                "no unapproved advance",
+                lambda: f"stage {following + 1}",
+            )
+        if before.stage < 0 or following in after.waived | before.waived:
+            return
+        stage = facts.stages[before.stage]
+        if not stage.hold:
+            return
+        since = self._in_force_since(old)
+        held = (self.cloud.baton.now - since) / SECOND
+        need = stage.hold + SETTLING - self._drift - 2
+        self._must(
+            held >= need or facts.early,
+            "the hold has passed",
+            lambda: f"{held:.0f} s of {stage.hold} at {stage.weight}%",
+        )
+        if not facts.needs_data or facts.may_advance_blind:
+            return
+        told = sum(n for end, n in self.measured.told.items() if end > since)
+        self._must(
+            told > 0,
+            "no data is never a pass",
+            lambda: f"no request of stage {before.stage + 1} was ever told of",
+        )
+        covered = self._read_until - since / SECOND
+        self._must(
+            facts.early or covered >= stage.hold + SETTLING - 60 - self._drift,
+            "the evidence covers the hold",
+            lambda: f"Monitoring was read up to {covered:.0f} s after the shift, hold {stage.hold}",
+        )
+        if ended and not self._by_person and self.scene.character == "dead" and facts.needs_data:
+            self.violated("a dead candidate is not promoted", "it was")
+
+    def _in_force_since(self, service: Service) -> int:
+        """Return since when the candidate's weight in force is what it is now."""
+        mine = self.scene.candidate
+        share = service.asked.get(mine, 0) / 100
+        since = self.cloud.baton.now
+        for at, shares in reversed(self.cloud.spans):
+            if abs(shares.get(mine, 0.0) - share) > 1e-9:
+                break
+            since = at
+        return since
+
+    # Calls, looks and duties.
+
+    def started(self, who: str) -> None:
+        """Note that a process of this controller began."""
+        self._lives += 1
+        self._controllers[who] = _Seen(started=self.cloud.baton.now)
+
+    def called(self, who: str, kind: str, undisturbed: bool, *, ok: bool) -> None:  # noqa: FBT001
+        """Note one call's end."""
+        self.checks["calls observed"] += 1
+        seen = self._controllers.get(who)
+        if seen is None:
+            return
+        seen.calls += 1
+        seen.disturbed |= not undisturbed
+        if kind not in ("get", "put"):
+            seen.last = self.cloud.baton.now
+        if kind == "get_service":
+            self._must(
+                seen.calls <= CALLS_A_TICK, "calls a tick are bounded", lambda: f"{seen.calls}"
+            )
+            seen.calls = 0
+            seen.disturbed = not (undisturbed and ok)
+            self.looks += 1
+
+    def ticked(self, who: str, state: str) -> None:
+        """Note that a controller's pass came to its end."""
+        self.checks[f"state {state}"] += 1
+        seen = self._controllers[who]
+        seen.looks = 0 if seen.disturbed else seen.looks + 1
+        duty = self._duty()
+        if not duty:
+            seen.looks = 0
+            return
+        self._must(seen.looks <= 2, "two looks are enough", lambda: f"{duty}: {seen.looks} looks")
+
+    def _look_for_duties(self) -> None:
+        for seen in self._controllers.values():
+            seen.looks, seen.disturbed = 0, True
+
+    def _duty(self) -> str:
+        """Return what must be done within two undisturbed looks, or nothing."""
+        service, record = self.cloud.service, self.record()
+        if service is None or record is None or self.taken_over() or record.uid != service.uid:
+            return ""
+        mine = self.scene.candidate
+        if record.phase == "done" or self._ours is None:
+            return ""
+        stable = max(sorted(record.before), key=lambda name: record.before[name])
+        others = [service.revisions.get(n) for n in record.before]
+        way_back = all(one is not None and one.ready for one in others)
+        if record.phase == "rolling_back":
+            in_force = service.serving == service.asked and service.observed == service.generation
+            return "the roll back is in force and not noted" if in_force else ""
+        if not way_back or service.revisions[stable].ready is not True:
+            return ""
+        candidate = service.revisions.get(mine)
+        if candidate is None:
+            return "the candidate is deleted"
+        if candidate.ready is False:
+            return "the candidate lost its readiness"
+        return "the candidate fails its check" if self._fails_its_check(record, stable) else ""
+
+    def _fails_its_check(self, record: Noted, stable: str) -> bool:
+        """Tell whether a check that rolls back fails, where the only controller sends it."""
+        scene = self.scene
+        alone = len(scene.processes) == 1 and not scene.processes[0].schedule
+        if not alone or not scene.facts.checked or record.stage < 0 or record.shifting:
+            return False
+        now = self.cloud.baton.now
+        mine, theirs = (self.measured.truth(n, now).health for n in (scene.candidate, stable))
+        return mine != 200 and theirs == 200
+
+    def attempted(self, who: str, body: Any) -> None:
+        """Note a write that a controller tries: what it decided shows in it."""
+        seen, service = self._controllers.get(who), self.cloud.service
+        after = noted(body["metadata"].get("annotations", {}).get(RECORD))
+        if seen is None or service is None or after is None:
+            return
+        if after.phase == "rolling_back":
+            self.checks["roll backs decided"] += 1
+        mine = self.scene.candidate
+        wanted = sum(
+            e.get("percent", 0) for e in body["spec"]["traffic"] if e["revisionName"] == mine
+        )
+        age = (self.cloud.baton.now - seen.last) / SECOND
+        self._must(
+            wanted <= service.asked.get(mine, 0) or age <= 62 + self.scene.slow + self._drift,
+            "no raise is decided more than a minute ago",
+            lambda: f"{age:.0f} s",
+        )
+
+    def measured_until(self, text: str, end: float) -> None:
+        """Note up to when Monitoring was read for a running rollout."""
+        if "request_count" in text or "latencies" in text or "custom" in text:
+            self._read_until = max(self._read_until, end)
+
+    def confirmed(self, who: str, word: str) -> None:
+        """Note that a person was told that an act is done: the world must show it."""
+        record = self.record()
+        shown = record is not None and any(
+            who in f"{one[2]} {one[3]}" for one in record.transitions
+        )
+        self._must(
+            shown or self._hand_at > 0 or not self._guarded,
+            "what a person was told is done, is done",
+            lambda: f"{who}: {word}",
+        )
+
+    # People on call, and the end.
+
+    def wants(self, now: int) -> str:
+        """Return what the people on call say now, "" for nothing."""
+        record, scene = self.record(), self.scene
+        if record is None or scene.answers == "nobody" or record.phase == "done":
+            return ""
+        asked = (
+            ("ask", record.ask_since)
+            if record.ask
+            else ("paused", "")
+            if record.paused
+            else ("", "")
+        )
+        if self.taken_over():
+            asked = ("taken over", "")
+        if asked != self._asked_for:
+            self._asked_for, self._asked_at, self._answered = asked, now, False
+        if not asked[0] or self._answered or now - self._asked_at < scene.react * SECOND:
+            return ""
+        self._answered = True
+        if asked[0] == "paused":
+            return "resume"
+        if asked[0] == "taken over":
+            return "rollback" if scene.answers == "reject" else "resume"
+        return "promote" if record.ask == "no_way_back" else scene.answers
+
+    def is_over(self, now: int) -> bool:
+        """Tell whether nothing more will come."""
+        seconds = now / SECOND
+        if seconds < self._last_incident + 60:
+            return False
+        quiet = (now - self._still_since) / SECOND
+        if self._ends() and quiet > 120 + self.scene.shape.reconcile:
+            return True
+        if self._waits_for_somebody() and not self._comes() and quiet > 300:
+            return True
+        return seconds > self._deadline()
+
+    def _comes(self) -> bool:
+        """Tell whether the people on call have yet to say something."""
+        return self.scene.answers != "nobody" and bool(self._asked_for[0]) and not self._answered
+
+    def _deadline(self) -> float:
+        facts = self.scene.facts
+        holds = sum(3 * stage.hold + 1200 for stage in facts.stages) * (2 if facts.step_back else 1)
+        return (
+            self._last_incident
+            + holds
+            + len(facts.stages) * (facts.waits + self.scene.react)
+            + 7200
+        )
+
+    def _ends(self) -> bool:
+        service, record = self.cloud.service, self.record()
+        if service is None:
+            return True
+        if record is None or record.uid != service.uid:
+            return self._ours is None or self.taken_over() or self._hand != ""
+        return record.phase == "done"
+
+    def _waits_for_somebody(self) -> bool:
+        record = self.record()
+        if self.taken_over():
+            return True
+        if record is None:
+            return True
+        return record.ask in ("approval", "no_way_back") or record.paused
+
+    def outcome(self) -> str:
+        """Return how it ended, or what it waits for."""
+        record = self.record()
+        if self.taken_over():
+            return "taken over"
+        if record is None:
+            return "nothing"
+        if record.outcome:
+            return record.outcome
+        return f"waits: {record.ask}" if record.ask else "paused" if record.paused else record.phase
+
+    def at_the_end(self) -> None:
+        """Look at the end: an outcome or a named wait, and not too many writes."""
+        for_good = any(i.nth and i.number >= FOR_GOOD for i in self.scene.incidents)
+        self._must(
+            self._ends() or self._waits_for_somebody() or for_good,
+            "every rollout ends or waits for somebody",
+            lambda: f"it is {self.outcome()} in stage {getattr(self.record(), 'stage', -2) + 1}",
+        )
+        service, record = self.cloud.service, self.record()
+        if (
+            service is not None
+            and record is not None
+            and record.outcome == "rolled_back"
+            and not self._hand
+        ):
+            share = service.serving.get(self.scene.candidate, 0)
+            fits = service.can_serve(service.traffic) == ""
+            self._must(
+                not share or not fits or self.taken_over(),
+                "rolled back ends at nothing",
+                lambda: f"the candidate serves {share}%",
+            )
+        most = self.cloud.baton.now / SECOND / 1800 + 3 * self._lives + 4
+        self._must(
+            self._quiet <= most, "heartbeats are bounded", lambda: f"{self._quiet} > {most:.0f}"
+        )
+
+
+def at(text: str) -> float:
+    """Return a record's time as seconds since the scene's start."""
+    return (datetime.fromisoformat(text.replace("Z", "+00:00")) - START).total_seconds()

@@ -1,0 +1,65 @@
+"""A slice of the simulation, and every fault that it found, as the scene that showed it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.simulation.drawing import draw
+from tests.simulation.playing import Result, Run
+from tests.simulation.scene import Incident, Scene
+from tests.simulation.scenes import BAD, calm
+from tests.simulation.wires import Wires
+
+
+@pytest.fixture(scope="module")
+def wires() -> Wires:
+    return Wires()
+
+
+def played(scene: Scene, wires: Wires) -> Result:
+    result = Run(scene, wires, traced=True).play()
+    assert not result.violations, "\n".join((*result.trace[-60:], *result.violations))
+    return result
+
+
+def test_a_calm_world_promotes_a_good_candidate_and_rolls_a_bad_one_back(wires: Wires) -> None:
+    assert played(calm(), wires).outcome == "promoted"
+    assert played(calm(truths=BAD, character="worse"), wires).outcome == "rolled_back"
+
+
+@pytest.mark.parametrize("seed", range(1, 9))
+def test_a_seed_breaks_nothing(seed: int, wires: Wires) -> None:
+    played(draw(seed), wires)
+
+
+def test_a_seed_means_the_same_run_whatever_the_hashes(wires: Wires) -> None:
+    code = (
+        "from tests.simulation.drawing import draw\n"
+        "from tests.simulation.playing import Run\n"
+        "from tests.simulation.wires import Wires\n"
+        "print(*Run(draw(3), Wires(), traced=True).play().trace, sep='\\n')"
+    )
+    env = {**os.environ, "PYTHONHASHSEED": "77"}
+    other = subprocess.run(
+        [sys.executable, "-c", code],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=50,
+    )
+    assert tuple(other.stdout.splitlines()) == played(draw(3), wires).trace
+
+
+# What it found ----------------------------------------------------------------------------------
+
+
+def test_controllers_go_on_from_an_older_record_that_a_person_resumed(wires: Wires) -> None:
+    """They held it for taken over for ever: its number was lower than the one they remembered."""
+    older = Incident("older record", start=700)
+    result = played(calm(older, answers="approve"), wires)
+    assert result.outcome == "promoted"
