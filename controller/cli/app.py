@@ -20,7 +20,7 @@ from controller.cli.stops import as_stop, debugging, show_traceback
 
 SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Roll out", ("apply", "status", "history")),
-    ("With nobody at a terminal", ("tick", "list")),
+    ("With nobody at a terminal", ("tick", "wait", "watch", "list")),
     ("Decide", ("approve", "reject", "pause", "resume", "advance", "promote")),
     ("Go back", ("rollback", "cancel")),
     ("Write plans", ("validate", "schema", "notify")),
@@ -32,6 +32,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("status", "Show where a rollout stands, who watches it and what it waits for."),
     "history": ("history", "Show what happened, and how earlier rollouts ended."),
     "tick": ("tick", "Make one pass over rollouts and end: what a schedule runs."),
+    "wait": ("waiting", "Follow a rollout to its outcome, without acting."),
+    "watch": ("waiting", "Show rollouts as they go, from any machine, without acting."),
     "list": ("listing", "List the rollouts of a project's regions, unwatched ones first."),
     "approve": ("acts", "Say yes to what the rollout asks."),
     "reject": ("acts", "Say no to what the rollout asks: it rolls back."),

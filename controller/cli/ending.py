@@ -83,7 +83,7 @@ def of_open(tick: Tick, place: str, served: int, why: str = "") -> Ending:
         outcome, code = "waiting", Code.WAITING
     else:
         commands = (
-            f"rollout apply {place}",
+            hints.go_on(place),
             f"rollout status {place}",
             f"rollout rollback {place}",
         )

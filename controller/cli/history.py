@@ -10,45 +10,94 @@ import click
 from controller.cli import options
 
 if TYPE_CHECKING:
+    from controller.cli.target import Area, Target
     from controller.engine.record import Record
 
 
 @click.command(name="history")
-@options.target
+@options.targets
+@click.option("--all", "everything", is_flag=True, help="The outcomes of every service there.")
 @options.variables
 @options.output
+@click.pass_context
 def cli(
-    target: str, project: str | None, region: str | None, variables: dict[str, str], output: str
+    ctx: click.Context,
+    *,
+    targets: tuple[str, ...],
+    project: str | None,
+    regions: tuple[str, ...],
+    everything: bool,
+    variables: dict[str, str],
+    output: str,
 ) -> None:
     """Show what happened to a service's rollout, and how earlier ones ended.
 
-    The record keeps the last 20 transitions and the last 10 outcomes.
+    The record keeps the last 20 transitions and the last 10 outcomes. With --all the outcomes of
+    every service of the project's regions, the newest first.
 
     \b
     Example:
       rollout history plans/ion-api.yaml
       rollout history ion-api --region us-central1 --project ion-prod -o json
+      rollout history --all --region us-central1,europe-west1 --project ion-prod
     """
+    from controller.cli.stops import Code, Stop
+    from controller.cli.target import area, find_many
+
+    if bool(targets) == everything:
+        raise Stop("what is meant?", "name plans or services, or use --all", Code.USAGE)
+    if everything:
+        ctx.exit(_of_all(area(project, regions), output))
+    found = find_many(targets, project=project, regions=regions, variables=variables)
+    for one in found:
+        _of_one(one, output, several=len(found) > 1)
+
+
+def _of_one(found: Target, output: str, *, several: bool) -> None:
+    """Show one service's record."""
     import json
     import sys
 
     from controller.cli.stops import Stop
-    from controller.cli.target import find
     from controller.cli.views.text import write
     from controller.engine.codec import Unreadable, decode
 
-    found = find(target, project=project, region=region, variables=variables)
     text = found.connect().ports.router.observe(found.name).record_text
     try:
         record = decode(text) if text is not None else None
     except Unreadable as error:
         mend = f"`rollout rollback {found.place}` works without it"
         raise Stop(f"the record on the service cannot be read: {error}", mend) from error
+    if several and output == "text":
+        write(sys.stdout, f"{found.name.service} ({found.name.region})")
     if output == "json":
-        click.echo(json.dumps(plain(record)))
+        named = {"service": found.name.service, "region": found.name.region}
+        click.echo(json.dumps(plain(record) | (named if several else {})))
         return
     for line in lines(record):
         write(sys.stdout, line)
+
+
+def _of_all(here: Area, output: str) -> int:
+    """Show the outcomes of all services of the regions; return the exit code."""
+    import json
+    import os
+    import sys
+
+    from controller.cli.regions import regions_of, tell_lost
+    from controller.cli.views import histories
+    from controller.cli.views.text import terminal_width, write
+    from controller.cli.wiring import connections
+
+    there = list(regions_of(here, connections(os.environ)))
+    found = histories.ended(service for region in there for service in region.services)
+    if output == "json":
+        for one in found:
+            click.echo(json.dumps(histories.plain(one)))
+    elif found or not any(region.lost for region in there):
+        for line in histories.lines(found, width=terminal_width(sys.stdout)):
+            write(sys.stdout, line)
+    return tell_lost(there)
 
 
 def lines(record: Record | None) -> Iterator[str]:

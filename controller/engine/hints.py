@@ -10,6 +10,11 @@ from controller.engine.observation import Observation, Seen, ServiceState
 from controller.engine.record import AskKind, Record
 
 
+def go_on(place: str) -> str:
+    """Return the command that goes on with a rollout: with its plan, or by the service's name."""
+    return f"rollout {'tick' if ' --project ' in place else 'apply'} {place}"
+
+
 def of_a_person(record: Record, place: str) -> tuple[str, ...]:
     """Return what a person can do about a rollout that is paused or asks; none is taken over."""
     if record.ask is not None and record.ask.kind is AskKind.NO_WAY_BACK:

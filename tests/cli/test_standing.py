@@ -81,7 +81,7 @@ def test_a_running_rollout_tells_its_stage_and_the_hold_that_is_left() -> None:
 def test_a_record_nobody_wrote_for_hours_is_unwatched() -> None:
     text = told(RUNNING, timedelta(hours=9))
     assert "UNWATCHED" in text
-    assert "next: rollout apply PLAN" in text
+    assert "next: rollout tick ion-api" in text
     assert "next: rollout apply a.yaml" in told(RUNNING, timedelta(hours=9), target="a.yaml")
 
 

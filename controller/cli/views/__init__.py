@@ -10,10 +10,13 @@ import os
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from controller.engine.events import Event
+    from controller.engine.observation import ServiceName
     from controller.reconciler import Tick
 
-__all__ = ["View", "make"]
+__all__ = ["View", "harmless", "make", "make_each"]
 
 
 class View(Protocol):
@@ -79,6 +82,43 @@ def _in_a_job(output: str, stdout: TextIO, stderr: TextIO) -> View:
     else:
         inner = HumanView(disarmed(stdout), disarmed(stderr))
     return ActionsView(inner, stderr, os.environ)
+
+
+def harmless(output: str, stdout: TextIO, stderr: TextIO) -> tuple[TextIO, TextIO]:
+    """Return the streams as a job of GitHub Actions needs them: no text becomes a command there."""
+    if os.environ.get("GITHUB_ACTIONS") != "true":
+        return stdout, stderr
+    from controller.cli.views.actions import disarmed
+    from controller.report.actions import disarmed_json
+
+    told = disarmed(stdout, disarmed_json) if output == "json" else disarmed(stdout)
+    return told, disarmed(stderr)
+
+
+def make_each(
+    output: str, stdout: TextIO, stderr: TextIO, names: Sequence[ServiceName]
+) -> list[View]:
+    """Return a view for each of several services, as `make` would with `live`; of one, just that.
+
+    Every line says which service it is about.
+    """
+    if len(names) == 1:
+        return [make(output, stdout, stderr, live=True)]
+    stdout, stderr = harmless(output, stdout, stderr)
+    if output == "json":
+        from controller.cli.views.json import JsonView
+
+        root = JsonView(stdout)
+        return [root.about({"service": n.service, "region": n.region}) for n in names]
+    several = len({name.region for name in names}) > 1
+    titles = [f"{n.service} ({n.region})" if several else n.service for n in names]
+    if _can_redraw(stderr):
+        from controller.cli.views.live import live_views
+
+        return list(live_views(stdout, stderr, titles))
+    from controller.cli.views.human import HumanView
+
+    return [HumanView(stdout, stderr, title) for title in titles]
 
 
 def _can_redraw(stream: TextIO) -> bool:

@@ -15,11 +15,12 @@ _TOLD_BY_EVENTS = (Asked, Message, Shifted)
 
 
 class HumanView:
-    """Writes a line when something changed, never one a tick."""
+    """Writes a line when something changed, never one a tick. named: the service, of several."""
 
-    def __init__(self, stdout: TextIO, stderr: TextIO) -> None:
+    def __init__(self, stdout: TextIO, stderr: TextIO, named: str = "") -> None:
         self._stdout = stdout
         self._stderr = stderr
+        self._named = f"{named}: " if named else ""
         self._changes = Changes()
 
     def show(self, event: Event) -> None:
@@ -28,15 +29,15 @@ class HumanView:
         if isinstance(event, Finished):
             stream = self._stderr if event.outcome == "error" else self._stdout
             for line in told:
-                text.write(stream, line)
+                text.write(stream, f"{self._named}{line}")
             return
         for line in told:
-            text.write(self._stderr, f"{text.stamp(event.at)}  {line}")
+            text.write(self._stderr, f"{text.stamp(event.at)}  {self._named}{line}")
 
     def tick(self, tick: Tick) -> None:
         """Write what this pass changed."""
         for line in (*text.tick_lines(tick.events), *self._changes.of(tick)):
-            text.write(self._stderr, f"{text.stamp(tick.at)}  {line}")
+            text.write(self._stderr, f"{text.stamp(tick.at)}  {self._named}{line}")
 
     def close(self) -> None:
         """Nothing is left open."""

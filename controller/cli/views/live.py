@@ -6,6 +6,7 @@ that ticks a thousand times a second costs no more than a real rollout.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, TextIO
 
@@ -32,17 +33,15 @@ BAR = 24
 COLOURS = {"pass": "green", "fail": "bold red", "undecided": "yellow"}
 
 
-class LiveView:
-    """Draws the last tick, and writes every change above the drawing."""
+class Screen:
+    """What is drawn on a terminal, at one time for all that draw on it."""
 
-    def __init__(self, stdout: TextIO, stderr: TextIO) -> None:
-        self._stdout = stdout
-        self._console = Console(file=stderr, highlight=False)
-        self._changes = Changes()
-        self._last: Tick | None = None
+    def __init__(self, stderr: TextIO) -> None:
+        self.console = Console(file=stderr, highlight=False)
+        self.last: dict[str, Tick | None] = {}
         self._live = Live(
             get_renderable=self._render,
-            console=self._console,
+            console=self.console,
             refresh_per_second=5,
             transient=True,
             redirect_stdout=False,
@@ -50,31 +49,84 @@ class LiveView:
         )
         self._live.start()
 
-    def show(self, event: Event) -> None:
-        """Write an event above the drawing; the result ends the drawing and goes to stdout."""
-        if not isinstance(event, Finished):
-            for line in text.lines(event):
-                self._say(f"{text.stamp(event.at)}  {line}")
-            return
-        self.close()
-        for line in text.lines(event):
-            text.write(self._console.file if event.outcome == "error" else self._stdout, line)
-
-    def tick(self, tick: Tick) -> None:
-        """Take a pass to be drawn next."""
-        self._last = tick
-        for line in (*text.tick_lines(tick.events), *self._changes.of(tick)):
-            self._say(f"{text.stamp(tick.at)}  {line}")
-
     def close(self) -> None:
         """Take the drawing away and give the terminal back."""
         self._live.stop()
 
-    def _say(self, line: str) -> None:
-        self._console.print(Text(text.fitting(line, self._console.file)))
+    def leave(self, title: str) -> None:
+        """Draw one less; with the last one the drawing ends."""
+        self.last.pop(title, None)
+        if not self.last:
+            self.close()
 
     def _render(self) -> RenderableType:
-        return Text("looking …") if self._last is None else drawing(self._last)
+        if len(self.last) > 1:
+            return Group(*(outline(title, tick) for title, tick in self.last.items()))
+        tick = next(iter(self.last.values()), None)
+        return Text("looking …") if tick is None else drawing(tick)
+
+
+class LiveView:
+    """Draws the last tick, and writes every change above the drawing.
+
+    title: the service, of several on one screen.
+    """
+
+    def __init__(
+        self, stdout: TextIO, stderr: TextIO, title: str = "", screen: Screen | None = None
+    ) -> None:
+        self._stdout = stdout
+        self._title = title
+        self._named = f"{title}: " if title else ""
+        self._changes = Changes()
+        self._screen = screen or Screen(stderr)
+        self._screen.last[title] = None
+
+    def show(self, event: Event) -> None:
+        """Write an event above the drawing; the result ends the drawing and goes to stdout."""
+        if not isinstance(event, Finished):
+            for line in text.lines(event):
+                self._say(f"{text.stamp(event.at)}  {self._named}{line}")
+            return
+        self._screen.leave(self._title)
+        for line in text.lines(event):
+            stream = self._screen.console.file if event.outcome == "error" else self._stdout
+            text.write(stream, f"{self._named}{line}")
+
+    def tick(self, tick: Tick) -> None:
+        """Take a pass to be drawn next."""
+        self._screen.last[self._title] = tick
+        for line in (*text.tick_lines(tick.events), *self._changes.of(tick)):
+            self._say(f"{text.stamp(tick.at)}  {self._named}{line}")
+
+    def close(self) -> None:
+        """Take the drawing away and give the terminal back."""
+        self._screen.close()
+
+    def _say(self, line: str) -> None:
+        console = self._screen.console
+        console.print(Text(text.fitting(line, console.file)))
+
+
+def live_views(stdout: TextIO, stderr: TextIO, titles: Sequence[str]) -> tuple[LiveView, ...]:
+    """Return a view for each title, all on one screen."""
+    screen = Screen(stderr)
+    return tuple(LiveView(stdout, stderr, title, screen) for title in titles)
+
+
+def outline(title: str, tick: Tick | None) -> RenderableType:
+    """Return a tick as it is drawn where there are several: where it is, and why."""
+    if tick is None:
+        return Text(f"{title}  looking …", style="bold")
+    state = tick.decision.state.value.replace("_", " ")
+    parts: list[RenderableType] = [
+        Text(),
+        Text(f"{title}  {state}: {tick.decision.reason}", style="bold"),
+        Text(f"traffic  {split_text(_split(tick))}", style="dim"),
+    ]
+    if tick.plan is not None:
+        parts.append(_stages(tick, tick.plan))
+    return Group(*parts)
 
 
 def drawing(tick: Tick) -> RenderableType:

@@ -159,7 +159,7 @@ def _back(target: str) -> tuple[str, ...]:
 
 
 def _next(record: Record, state: State, target: str, *, unwatched: bool) -> tuple[str, ...]:
-    go_on = _apply(target) if unwatched else ()
+    go_on = (hints.go_on(target),) if unwatched else ()
     match state:
         case State.DONE:
             promoted = record.outcome is not None and record.outcome.outcome == "promoted"

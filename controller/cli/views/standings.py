@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
+from controller.cli.views import text
 from controller.cli.views.standing import Standing
-from controller.cli.views.text import OUTCOMES
 from controller.engine.decision import State
 from controller.engine.wording import minutes_shown
 
@@ -40,13 +40,7 @@ def lines(found: Sequence[Standing], *, width: int | None) -> Iterator[str]:
     if not found:
         yield NONE
         return
-    several = len({one.name.region for one in found}) > 1
-    rows = [_HEADER, *map(_row, found)]
-    kept = [column for column in range(len(_HEADER) - 1) if several or column != 1]
-    widths = {column: max(len(row[column]) for row in rows) for column in kept}
-    for row in rows:
-        line = "  ".join([*(row[column].ljust(widths[column]) for column in kept), row[-1]])
-        yield _clipped(line.rstrip(), width)
+    yield from text.table([_HEADER, *map(_row, found)], width=width)
 
 
 _HEADER = ("SERVICE", "REGION", "STATE", "STAGE", "BEGUN", "WRITTEN", "WAITS FOR")
@@ -54,7 +48,7 @@ _HEADER = ("SERVICE", "REGION", "STATE", "STAGE", "BEGUN", "WRITTEN", "WAITS FOR
 
 def _row(here: Standing) -> tuple[str, ...]:
     record, plan = here.record, here.plan
-    state = OUTCOMES.get(here.word, here.word.replace("_", " "))
+    state = text.OUTCOMES.get(here.word, here.word.replace("_", " "))
     if here.unwatched:
         state = f"UNWATCHED, {state}"
     stage = "-"
@@ -66,7 +60,3 @@ def _row(here: Standing) -> tuple[str, ...]:
     if record is not None and record.outcome is not None:
         why = record.outcome.reason
     return here.name.service, here.name.region, state, stage, begun, written, why
-
-
-def _clipped(line: str, width: int | None) -> str:
-    return line if width is None or len(line) <= width else f"{line[: width - 1]}…"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import IO, assert_never
@@ -159,6 +159,20 @@ def fitting(text: str, stream: IO[str]) -> str:
         plain = text.translate(_ASCII)
         return plain.encode("ascii", "backslashreplace").decode("ascii")
     return text
+
+
+def table(rows: Sequence[Sequence[str]], *, width: int | None) -> Iterator[str]:
+    """Yield rows, the header first, as aligned lines; of one region no line says which.
+
+    width: of the terminal, None where lines may be long.
+    """
+    header, *body = rows
+    last = len(header) - 1
+    kept = [n for n in range(last) if header[n] != "REGION" or len({row[n] for row in body}) > 1]
+    widths = {n: max(len(row[n]) for row in rows) for n in kept}
+    for row in rows:
+        line = "  ".join([*(row[n].ljust(widths[n]) for n in kept), row[last]]).rstrip()
+        yield line if width is None or len(line) <= width else f"{line[: width - 1]}…"
 
 
 def terminal_width(stream: IO[str]) -> int | None:
