@@ -15,7 +15,7 @@ from controller.engine.decision import Action, Decision
 from controller.engine.observation import ServiceState
 from controller.engine.own import assume_own
 from controller.engine.record import Phase, Record
-from controller.engine.watching import interval, unwatched_after
+from controller.engine.watching import SETTLE, hold_of, interval, unwatched_after
 from controller.gates.evidence import MINUTE
 from controller.plan.model import Plan
 
@@ -32,8 +32,16 @@ def assumed(plan: Plan, record: Record, controller: str, now: datetime) -> Recor
     if not record.duty:
         return record
     if record.duty == controller:
-        return assume_own(plan, record, interval(plan, record, now), now)
+        step = interval(plan, record, now)
+        return assume_own(plan, record, step, now, _end_of_hold(plan, record))
     return assume_own(plan, record, MINUTE, now + MINUTE)
+
+
+def _end_of_hold(plan: Plan, record: Record) -> datetime | None:
+    """Return when the hold's end is looked at, out of step with the looks before."""
+    if record.in_force is None or record.stopped is not None:
+        return None
+    return record.in_force + SETTLE + record.uncounted + hold_of(plan, record)
 
 
 def settled(

@@ -93,8 +93,16 @@ def _histogram_without(value: Histogram, mine: list[OwnCount]) -> Histogram | No
     return Histogram(value.buckets, left, max(total, 0.0) / number) if number else None
 
 
-def assume_own(plan: Plan, record: Record, step: timedelta, until: datetime) -> Record:
+def assume_own(
+    plan: Plan,
+    record: Record,
+    step: timedelta,
+    until: datetime,
+    anew: datetime | None = None,
+) -> Record:
     """Return the record with one request of ours per check and `step`, as far as none is known.
+
+    anew: a look out of step, from which on the steps are counted anew; None where there is none.
 
     From when it was last known what was sent: the record's writer may have been a person, who knows
     nothing of it. A minute that held none of ours loses one too many, which only makes the sample
@@ -113,10 +121,26 @@ def assume_own(plan: Plan, record: Record, step: timedelta, until: datetime) -> 
     }
     last = max((o.end for o in record.own), default=record.in_force)
     at = max(min(record.at, last), until - timedelta(hours=12)) + step
-    while at < until:
+    for end, looks in _looks(at, step, until, anew).items():
         for revision, count in per_side.items():
-            end = ceil_minute(at)
             if count and (end, revision) not in known:
-                added.append(OwnCount(end, revision, 200, count, 0.0))
-        at += step
+                added.append(OwnCount(end, revision, 200, count * looks, 0.0))
     return replace(record, own=(*record.own, *added))
+
+
+def _looks(
+    at: datetime, step: timedelta, until: datetime, anew: datetime | None
+) -> dict[datetime, int]:
+    """Return how many looks there were by the end of their minute, those at `at` and after.
+
+    The one before `anew` may have been in the same minute: two are counted there.
+    """
+    looks: dict[datetime, int] = {}
+    while at < until:
+        if anew is not None and at - step < anew <= at:
+            looks[ceil_minute(anew)] = looks.get(ceil_minute(anew), 0) + 1
+            at, anew = anew, None
+        minute = ceil_minute(at)
+        looks[minute] = looks.get(minute, 0) + 1
+        at += step
+    return looks
