@@ -204,6 +204,15 @@ def rollout_id(service: str, now: datetime) -> str:
     return f"{now:%Y%m%d-%H%M%S}-{tail}"
 
 
+def _warn_of_unset(run: Run, plan: Plan) -> None:
+    """Say now, not at 3 a.m., who could not be told of anything from here."""
+    for one in plan.notify:
+        names = (ref.removeprefix("env:") for ref in (one.url, *one.headers.values()))
+        unset = [name for name in names if not os.environ.get(name)]
+        if unset:
+            run.message("warning", f"{one.name} cannot be told from here: set {', '.join(unset)}")
+
+
 def _warn(run: Run, found: Target) -> None:
     """Show what the reader found doubtful, and what a CI job would not live to see."""
     from controller.plan.diagnostics import render
@@ -212,6 +221,8 @@ def _warn(run: Run, found: Target) -> None:
         run.message("warning", render([warning]))
     if found.scenario is None:
         run.message("info", found.said)
+        if not run.no_wait:
+            _warn_of_unset(run, _plan(found))
     whole = sum((stage.hold for stage in _plan(found).stages), timedelta())
     waits = not run.no_wait and found.scenario is None
     if os.environ.get("CI") and waits and whole > LONGEST_JOB:

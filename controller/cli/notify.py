@@ -66,8 +66,8 @@ def test(
     notifier = shown() if in_sandbox is not None else herald(os.environ)
     letters = [tried(one, found.name, wall_clock()) for one in _whom(found, names)]
     deliveries = notifier.tell(letters)
-    for letter, delivery in zip(letters, deliveries, strict=True):
-        _say(letter, delivery, output)
+    for place, (letter, delivery) in enumerate(zip(letters, deliveries, strict=True)):
+        _say(letter, delivery, output, is_first=not place)
     failed = [one for one in deliveries if one.outcome in (Delivered.LATER, Delivered.NEVER)]
     if failed:
         raise Stop(
@@ -93,7 +93,7 @@ def _whom(found: Target, names: tuple[str, ...]) -> tuple[Notify, ...]:
     return tuple(known[name] for name in names or known)
 
 
-def _say(letter: Letter, delivery: Delivery, output: str) -> None:
+def _say(letter: Letter, delivery: Delivery, output: str, *, is_first: bool) -> None:
     import json
 
     from controller.cli.views.text import write
@@ -101,14 +101,15 @@ def _say(letter: Letter, delivery: Delivery, output: str) -> None:
 
     name, form = letter.to.name, letter.to.form.value
     if output == "json":
-        values = {"name": name, "form": form, "outcome": delivery.outcome.value}
+        values: dict[str, object] = {"version": 1} if is_first else {}
+        values |= {"event": "tried", "to": name, "form": form, "outcome": delivery.outcome.value}
         click.echo(json.dumps(values | {"why": delivery.why or None}))
         return
     match delivery.outcome:
         case Delivered.SENT:
             told = "told"
         case Delivered.SHOWN:
-            told = "\n  " + delivery.why.replace("\n", "\n  ")
+            told = "shown\n  " + delivery.why.replace("\n", "\n  ")
         case _:
             told = f"not told: {delivery.why}"
     write(sys.stdout, f"{name} ({form.replace('_', ' ')}): {told}")

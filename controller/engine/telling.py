@@ -51,7 +51,8 @@ class News:
     """One thing to tell. number: the transition's in its rollout; 0 where none was written.
 
     what, why: sentences; what does not name the service. do: commands that make sense now. stage:
-    1-based, 0 before the first shift. weight: the candidate's, whole percent.
+    1-based, 0 before the first shift. weight: the candidate's, whole percent. is_test: nothing
+    happened, somebody tries whether messages arrive.
     """
 
     heard: Heard
@@ -68,11 +69,17 @@ class News:
     stage: int
     stages: int
     weight: int
+    is_test: bool = False
+
+    @property
+    def event(self) -> str:
+        """Return the event's name; no receiver may take a test for what happened."""
+        return "test" if self.is_test else self.heard.value
 
     @property
     def id(self) -> str:
         """Return what no other message has, for receivers that want to know a repeated one."""
-        return f"{self.rollout}/{self.number}/{self.heard.value}"
+        return f"{self.rollout}/{self.number}/{self.event}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +271,7 @@ def tried(to: Notify, name: ServiceName, now: datetime) -> Letter:
         0,
         now,
         "this is a test: messages about its rollouts arrive here",
-        f"`rollout notify test` was run; told are: {', '.join(to.events)}",
+        f"`rollout notify test` was run; what will be told: {', '.join(to.events)}",
         "",
         (f"rollout status {place}",),
         name,
@@ -274,6 +281,7 @@ def tried(to: Notify, name: ServiceName, now: datetime) -> Letter:
         0,
         0,
         0,
+        is_test=True,
     )
     return Letter(to, news)
 
@@ -336,7 +344,7 @@ def unwritten(
     happened = Transition(now, TAKEN_OVER, cut(reason), "another hand")
     news = _news(plan, record, name, 0, happened, Heard.TAKEN_OVER)
     place = f"{name.service} --region {name.region} --project {name.project}"
-    news = replace(news, do=(f"rollout status {place}",))
+    news = replace(news, by="", do=(f"rollout status {place}",))
     return tuple(Letter(one, news) for one in plan.notify if Heard.TAKEN_OVER in one.events)
 
 

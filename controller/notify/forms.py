@@ -61,7 +61,7 @@ def webhook(news: News, text: Text | None) -> dict[str, Any]:
     return {
         "version": VERSION,
         "id": news.id,
-        "event": news.heard.value,
+        "event": news.event,
         "at": news.at.isoformat().replace("+00:00", "Z"),
         "service": name.service,
         "project": name.project,

@@ -33,7 +33,7 @@ def values_of(news: News, escape: Escape) -> dict[str, str]:
     """Return what the text of a message may name, escaped: one line each, of bounded length."""
     name = news.name
     plain = {
-        "event": news.heard.value,
+        "event": news.event,
         "at": f"{news.at.astimezone(UTC):%Y-%m-%d %H:%M}Z",
         "what": news.what,
         "why": news.why,
@@ -72,7 +72,8 @@ def written(
         return render(text, values)
     lines = [bold(f"{values['service']}: {values['what']}")]
     if news.why:
-        lines.append(f"why: {values['why']}" + (f" ({values['by']})" if news.by else ""))
+        is_new = news.by and news.by not in f"{news.what} {news.why}"
+        lines.append(f"why: {values['why']}" + (f" ({values['by']})" if is_new else ""))
     lines += [f"now: {code(escape(one_line(command)))}" for command in news.do]
     lines.append(f"where: {values['where']}, {values['at']}")
     lines.append(values["link"])

@@ -162,7 +162,8 @@ class Teller:
             case Delivered.SENT:
                 return Message(now, "info", f"told {name}: {what}")
             case Delivered.SHOWN:
-                return Message(now, "info", f"message to {name}: {delivery.why}")
+                text = delivery.why.replace("\n", "\n    ")
+                return Message(now, "info", f"message to {name}:\n    {text}")
             case Delivered.NEVER:
                 text = f"{name} cannot be told: {what}: {delivery.why}"
                 return Message(now, "warning", text)

@@ -135,19 +135,26 @@ def test_a_test_message_goes_to_each_and_what_became_of_it_is_told(
         "unset (slack): not told: NOT_SET_URL is not set where rollout runs",
     ]
     assert "this is a test" in inbox(world, "team")[0]["body"]["text"]
+    assert inbox(world, "pager")[0]["body"]["event"] == "test"
     assert run("notify", "test", plan, "--to", "team").exit_code == 0
     assert len(inbox(world, "team")) == 2
+
+
+@pytest.mark.usefixtures("world")
+def test_whoever_stays_is_warned_at_once_of_a_variable_that_is_not_set(plan: str) -> None:
+    result = run("apply", plan, "--timeout", "1m")
+    assert "unset cannot be told from here: set NOT_SET_URL" in result.stderr
+    assert "team cannot be told" not in result.stderr
 
 
 def test_in_the_sandbox_messages_are_shown_and_not_sent(plan: str) -> None:
     result = run("notify", "test", plan, "--sandbox", "--to", "team")
     assert result.exit_code == 0
-    assert "team (slack): \n  ion-api: this is a test" in result.stdout
+    assert "team (slack): shown\n  ion-api: this is a test" in result.stdout
     rehearsal = run("apply", plan, "--sandbox")
     assert rehearsal.exit_code == 0
-    assert "message to team: ion-api: ion-api-00042-xyz gets 10% of the requests" in (
-        rehearsal.stderr
-    )
+    told = "message to team:\n    ion-api: ion-api-00042-xyz gets 10% of the requests\n    why: "
+    assert told in rehearsal.stderr
 
 
 @pytest.mark.parametrize(
