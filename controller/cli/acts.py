@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from controller.cli import options
-from controller.cli.stops import Code, Stop
+from controller.cli.stops import Code, Stop, as_stop
+from controller.ports import PortError
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -27,9 +29,12 @@ _EXAMPLE = "\b\nExample:\n  rollout {} --region us-central1 --project ion-prod"
 
 def _command(name: str, about: str, example: str) -> Callable[[Callable[..., Any]], click.Command]:
     """Return the decorator of one act: its target, --reason, --yes, and the output."""
+    everywhere = click.option(
+        "--all-regions", is_flag=True, help="In every region of the plan that has several."
+    )
 
     def decorate(function: Callable[..., Any]) -> click.Command:
-        for option in (options.output, options.reason, options.target):
+        for option in (options.output, options.reason, everywhere, options.target):
             function = option(function)
         text = f"{about}\n\n{_EXAMPLE.format(example)}"
         return click.command(name, help=text)(function)
@@ -129,44 +134,86 @@ def _run(
     stage: int | None = None,
     to_revision: str | None = None,
 ) -> None:
-    """Ask where it must be asked, do it, and say what is so now."""
-    from controller.cli import deeds, seen
+    """Ask where it must be asked, do it in each region meant, and say what is so now."""
     from controller.cli.target import find
+
+    found = find(given["target"], project=given["project"], region=given["region"])
+    if found.later and not given["all_regions"]:
+        listed = ", ".join(name.region for name in found.names)
+        mend = f"`rollout {word} {found.place} --region {found.name.region}`, or --all-regions"
+        raise Stop(f"the plan has several regions ({listed}): which is meant?", mend, Code.USAGE)
+    connection = found.connect()
+    act = Act(word, connection, question, stage, to_revision)
+    if not found.later:
+        _do(act, found, given)
+        return
+    stops = []
+    for name in found.names:  # what one region refuses or cannot do holds up no other
+        here = replace(found, name=name, later=(), plan=None, argument=name.service)
+        try:
+            _do(replace(act, connection=replace(connection, name=name)), here, given)
+        except (Stop, PortError) as error:
+            stops.append(as_stop(error))
+            click.echo(f"{name.region}: {stops[-1].message}", err=True)
+    if stops and (len(stops) == len(found.names) or any(s.exit_code == Code.SPLIT for s in stops)):
+        raise max(stops, key=lambda stop: stop.exit_code)
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What a person wants done to one service. question: what is asked first, "" for nothing."""
+
+    word: str
+    connection: Connection
+    question: Callable[[Connection], str] | None
+    stage: int | None
+    to_revision: str | None
+
+
+def _do(act: Act, found: Target, given: dict[str, Any]) -> None:
+    """Do it to one service. Raises PortError, and Stop where it is refused."""
+    from controller.cli import deeds, seen
     from controller.engine.decision import Refusal
     from controller.engine.wording import minutes_shown
     from controller.reconciler import Reconciler
 
-    found = find(given["target"], project=given["project"], region=given["region"])
-    connection = found.connect()
-    asked = question(connection) if question is not None and not given["yes"] else ""
-    if asked and not _at_terminal():
-        mend = f"`rollout {word} {found.place} --yes` does it without asking"
-        raise Stop(f"{word} asks first, and there is no terminal", mend, Code.USAGE)
-    if asked:
-        click.confirm(asked, abort=True, err=True)
+    word, connection = act.word, act.connection
+    _ask_first(act, found, given)
     ports, name = connection.ports, connection.name
     by, reason = connection.person(), given["reason"]
-    done = deeds.perform(ports, name, word, by, reason, stage=stage, to_revision=to_revision)
+    done = deeds.perform(
+        ports, name, word, by, reason, stage=act.stage, to_revision=act.to_revision
+    )
     if isinstance(done, Refusal):
         if done.exit_code:
             raise Stop(done.reason, done.mend, done.exit_code)
-        _say(done.reason, found, given["output"], at=connection.now())
+        _say(done.reason, found, given, at=connection.now())
         return
     _show_messages(done, given["output"])
     if word in {"rollback", "reject"}:
         told = _told(word, done)
         done, took = seen.rolled_back(Reconciler(ports, name), done)
         _show_messages(done, given["output"])
-        _say(f"{told}; in force after {took}", found, given["output"], done, at=done.at)
+        _say(f"{told}; in force after {took}", found, given, done, at=done.at)
         return
     if word == "promote":
         told, at = _told(word, done), done.at
         done = seen.promoted(Reconciler(ports, name), done, found.place)
         took = f"; in force after {minutes_shown(done.at - at)}" if done.at > at else ""
-        _say(told + took, found, given["output"], done, at=done.at)
+        _say(told + took, found, given, done, at=done.at)
         return
     later = _later(done) if word == "approve" else ""
-    _say(_told(word, done) + later, found, given["output"], done, at=done.at)
+    _say(_told(word, done) + later, found, given, done, at=done.at)
+
+
+def _ask_first(act: Act, found: Target, given: dict[str, Any]) -> None:
+    asked = act.question(act.connection) if act.question is not None and not given["yes"] else ""
+    if asked and not _at_terminal():
+        mend = f"`rollout {act.word} {found.place} --yes` does it without asking"
+        raise Stop(f"{act.word} asks first, and there is no terminal", mend, Code.USAGE)
+    if asked:
+        where = f"{found.name.region}: " if given["all_regions"] else ""
+        click.confirm(where + asked, abort=True, err=True)
 
 
 def _later(tick: Tick) -> str:
@@ -213,12 +260,15 @@ def _told(word: str, tick: Tick) -> str:
     return f"{said}: traffic is {split_text(_split(tick))}" + (f" ({reason})" if reason else "")
 
 
-def _say(text: str, found: Target, output: str, tick: Tick | None = None, *, at: datetime) -> None:
+def _say(
+    text: str, found: Target, given: dict[str, Any], tick: Tick | None = None, *, at: datetime
+) -> None:
     from controller.cli.views import make
     from controller.engine.events import Finished
 
-    if output == "text":
-        click.echo(text)
+    region = found.name.region if given["all_regions"] else ""
+    if given["output"] == "text":
+        click.echo(f"{region}: {text}" if region else text)
         return
     split = _split(tick) if tick is not None else {}
     outcome = tick.decision.state.value if tick is not None else "done"
@@ -230,7 +280,8 @@ def _say(text: str, found: Target, output: str, tick: Tick | None = None, *, at:
         named = known.get(outcome, "in_progress")
     commands = (f"rollout status {found.place}",)
     view = make("json", sys.stdout, sys.stderr, live=False)
-    view.show(Finished(at, named, text, split, next=commands))
+    about = {"region": region} if region else {}
+    view.about(about).show(Finished(at, named, text, split, next=commands))
     view.close()
 
 

@@ -20,7 +20,7 @@ from controller.cli import options
 from controller.cli.stops import Code, Stop, as_stop
 
 if TYPE_CHECKING:
-    from controller.cli.following import Run
+    from controller.cli.run import Run
     from controller.cli.target import Target
     from controller.engine.begin import Wish
     from controller.plan.model import Plan
@@ -89,7 +89,8 @@ def apply(
     """
     from controller.cli import observe as watch
     from controller.cli.dry_run import rehearsed
-    from controller.cli.following import Detached, Run, follow, leave, leaving_on_signals
+    from controller.cli.following import Detached, follow, leave, leaving_on_signals
+    from controller.cli.run import Run
     from controller.cli.views import make
 
     del yes  # nothing is asked here; it is taken so that scripts may always give it
@@ -109,7 +110,7 @@ def apply(
                 image=image,
                 scenario=options.scenario_of(sandbox, scenario),
             )
-            run.place = found.place
+            run.place, run.names = found.place, found.names
             run.connection = found.connect(deployed=image is None)
             _warn(run, found)
             wish = replace(

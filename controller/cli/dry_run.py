@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from controller.cli.ending import Ending
@@ -10,6 +10,7 @@ from controller.cli.stops import Code, Stop
 from controller.engine.begin import Attach, Nothing, Wish
 from controller.engine.decision import Decision, Refusal
 from controller.engine.events import Finished
+from controller.engine.observation import ServiceName
 from controller.engine.record import Record
 from controller.engine.split import shares, split_text
 from controller.engine.wording import minutes_shown
@@ -17,22 +18,40 @@ from controller.plan.model import CheckWhen, Plan
 from controller.reconciler import Reconciler
 
 if TYPE_CHECKING:
-    from controller.cli.following import Run
+    from controller.cli.run import Run
 
 
 def rehearsed(run: Run, wish: Wish) -> int:
     """Show what `apply` would do now and return the exit code; raises PortError and Stop."""
     assert run.connection is not None
-    begun, service = Reconciler(run.connection.ports, run.connection.name).preview(wish)
-    split = service.asked
-    lines: tuple[str, ...]
+    ports, names = run.connection.ports, run.names
+    reason, split = _told(run, wish, Reconciler(ports, names[0]), _head(names, 0))
+    for number, name in enumerate(names[1:], 1):
+        reason, _ = _told(run, wish, Reconciler(ports, name), _head(names, number))
+        split = {}
     image = f" --image {wish.image}" if wish.image else ""
-    command = f"rollout apply {run.place}{image}"
+    return _end(run, reason, split, f"rollout apply {run.place}{image}")
+
+
+def _head(names: Sequence[ServiceName], number: int) -> str:
+    """Return the line that stands before a region's part, "" where there is only one."""
+    if len(names) == 1:
+        return ""
+    before = f", when {names[number - 1].region} is promoted" if number else ""
+    return f"{names[number].region}{before}:"
+
+
+def _told(run: Run, wish: Wish, reconciler: Reconciler, head: str) -> tuple[str, Mapping[str, int]]:
+    """Show what would be done in one region; return how that ends, and the split now."""
+    if head:
+        run.message("info", head)
+    begun, service = reconciler.preview(wish)
+    lines: tuple[str, ...]
     match begun:
         case Refusal(reason, mend, code):
             raise Stop(reason, mend, code)
         case Nothing(reason):
-            return _end(run, reason, split, command)
+            return reason, service.asked
         case Attach(record, plan, _):
             run.message("info", f"would attach to rollout {record.rollout} of {record.candidate}")
             lines = _stages(plan, record, record.stage + 1)
@@ -47,7 +66,7 @@ def rehearsed(run: Run, wish: Wish) -> int:
             lines = (*_checks(wish.plan), *_stages(wish.plan, record, 0))
     for line in lines:
         run.message("info", line)
-    return _end(run, "dry run: nothing was written", split, command)
+    return "dry run: nothing was written", service.asked
 
 
 def _end(run: Run, reason: str, split: Mapping[str, int], command: str) -> int:

@@ -5,8 +5,8 @@ Pure: a tick in, an ending out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from controller.cli.stops import Code
@@ -28,10 +28,63 @@ _OF_OUTCOME = {
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """What is said last, and the exit code."""
+    """What is said last, and the exit code. is_done: the rollout has its outcome."""
 
     finished: Finished
     code: int
+    is_done: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The ending in one region of several. place: what another command needs to mean it."""
+
+    region: str
+    place: str
+    ending: Ending
+
+
+_WORST_FIRST = (
+    "error",
+    "taken_over",
+    "cancelled",
+    "rolled_back",
+    "waiting",
+    "in_progress",
+    "promoted",
+    "nothing_to_do",
+)
+
+
+def of_all(parts: Sequence[Part], place: str) -> Ending:
+    """Return the ending of a rollout in several regions: the worst one's, and each one's outcome.
+
+    Where one rolled back, the way to revert the earlier ones is told: they stay promoted. place:
+    what commands call them all.
+    """
+    rank = {outcome: number for number, outcome in enumerate(_WORST_FIRST)}
+    worst = min(parts, key=lambda part: rank[part.ending.finished.outcome])
+    ended = worst.ending.finished
+    outcomes = {one.region: one.ending.finished.outcome for one in parts}
+    commands = ended.next
+    if set(outcomes.values()) == {"promoted"}:
+        commands = (f"rollout history {place}", f"rollout rollback {place} --all-regions")
+    elif ended.outcome in ("rolled_back", "cancelled", "taken_over"):
+        kept = [one.place for one in parts if outcomes[one.region] == "promoted"]
+        commands += tuple(f"rollout rollback {one}" for one in kept)
+    alike = [region for region, outcome in outcomes.items() if outcome == ended.outcome]
+    spans = [one.ending.finished.took for one in parts if one.ending.finished.took is not None]
+    counts = [one.ending.finished.served or 0 for one in parts]
+    finished = replace(
+        ended,
+        at=max(one.ending.finished.at for one in parts),
+        reason=f"in {', '.join(alike)}: {ended.reason}",
+        took=max(spans, default=None),
+        served=sum(counts),
+        next=commands,
+        regions=outcomes,
+    )
+    return Ending(finished, worst.ending.code, all(one.ending.is_done for one in parts))
 
 
 def of_done(tick: Tick, place: str, served: int) -> Ending | None:
@@ -61,6 +114,7 @@ def of_done(tick: Tick, place: str, served: int) -> Ending | None:
             commands[outcome.outcome],
         ),
         _OF_OUTCOME[outcome.outcome],
+        is_done=True,
     )
 
 

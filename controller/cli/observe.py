@@ -12,7 +12,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from controller.cli import deeds
-from controller.cli.following import Run, follow
+from controller.cli.following import follow
+from controller.cli.run import Run
 from controller.cli.stops import Code, Stop
 from controller.cli.views.observed import observed_view
 from controller.cli.wiring.observed import ObservedRouter
@@ -34,6 +35,10 @@ def observed(run: Run, wish: Wish) -> int:
     """Follow what a rollout would do to its end; return the exit code. Raises PortError, Stop."""
     assert run.connection is not None
     connection = run.connection
+    if len(run.names) > 1:
+        listed = ", ".join(name.region for name in run.names)
+        mend = f"`rollout apply {run.place} --observe --region {run.names[0].region}`"
+        raise Stop(f"one region is observed at a time (the plan has {listed})", mend, Code.USAGE)
     real = connection.ports.router.observe(connection.name)
     _refuse_beside(real, run.place)
     candidate = _candidate(connection, wish.plan, real)

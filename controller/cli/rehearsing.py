@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -58,6 +59,11 @@ class QuietView:
     def tick(self, tick: Tick) -> None:
         """Show nothing."""
 
+    def about(self, named: Mapping[str, str]) -> QuietView:
+        """Return the same: it shows nothing of anything."""
+        del named
+        return self
+
     def close(self) -> None:
         """Nothing is left open."""
 
@@ -81,7 +87,8 @@ def rehearse(job: Job) -> Rehearsed:
 def follow_quietly(connection: Connection, plan: Plan) -> Finished:
     """Follow a rollout of the plan to its end and return that. Raises PortError and Stop."""
     from controller.cli.apply import rollout_id
-    from controller.cli.following import Run, follow
+    from controller.cli.following import follow
+    from controller.cli.run import Run
     from controller.engine.begin import Wish
 
     view = QuietView()

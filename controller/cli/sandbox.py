@@ -79,7 +79,9 @@ def serve(
         signal.signal(one, lambda _number, _frame: stopped.set())
     with served(scenario, name, read, port=port, speed=speed, services=services) as world:
         project, region = (name.project, name.region) if name else (SANDBOX_PROJECT, SANDBOX_REGION)
-        around = {"CLOUDSDK_CORE_PROJECT": project, "CLOUDSDK_RUN_REGION": region}
+        around = {"CLOUDSDK_CORE_PROJECT": project}
+        if read is None or not read.later_regions:  # it would win over the plan's list
+            around["CLOUDSDK_RUN_REGION"] = region
         _tell(world.address, world.port, around, output)
         stopped.wait()
 

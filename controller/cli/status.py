@@ -26,8 +26,8 @@ def cli(
 ) -> None:
     """Show where a rollout stands, who watches it and what it waits for.
 
-    One read of the service; nothing is written. The numbers are those of the last record, and
-    their age is told; `--now` also reads what Monitoring has measured since.
+    One read of the service, in each region; nothing is written. The numbers are those of the last
+    record, and their age is told; `--now` also reads what Monitoring has measured since.
 
     \b
     Example:
@@ -37,7 +37,7 @@ def cli(
     import json
     import sys
 
-    from controller.cli.target import find
+    from controller.cli.target import find, place_of
     from controller.cli.views import standing as told
     from controller.cli.views.text import write
 
@@ -49,14 +49,16 @@ def cli(
         scenario=options.scenario_of(sandbox, scenario),
     )
     connection = found.connect()
-    service = connection.ports.router.observe(found.name)
-    here = told.standing(service, connection.now(), found.place)
-    if fresh:
-        from controller.cli.looking import measured
+    for name in found.names:
+        service = connection.ports.router.observe(name)
+        place = place_of(name) if found.later else found.place
+        here = told.standing(service, connection.now(), place)
+        if fresh:
+            from controller.cli.looking import measured
 
-        here = measured(here, connection.ports.metrics)
-    if output == "json":
-        click.echo(json.dumps(told.plain(here)))
-        return
-    for line in told.lines(here):
-        write(sys.stdout, line)
+            here = measured(here, connection.ports.metrics)
+        if output == "json":
+            click.echo(json.dumps(told.plain(here)))
+            continue
+        for line in told.lines(here):
+            write(sys.stdout, line)

@@ -28,8 +28,8 @@ SANDBOX_REGION = "us-central1"
 class Target:
     """A service and, where one was named, its plan.
 
-    argument: as it was typed, quoted for a shell's paste by `place`. said: who named project and
-    region.
+    argument: as it was typed, quoted for a shell's paste by `place`. name: the service in the first
+    region, later: in those after it. said: who named project and region.
     """
 
     argument: str
@@ -38,14 +38,22 @@ class Target:
     warnings: tuple[Diagnostic, ...] = ()
     said: str = ""
     scenario: str | None = None
+    later: tuple[ServiceName, ...] = ()
+
+    @property
+    def names(self) -> tuple[ServiceName, ...]:
+        """Return the service in every region, in the plan's order."""
+        return (self.name, *self.later)
 
     @property
     def place(self) -> str:
         """Return what another command needs to mean the same service."""
         name = self.name
-        if self.plan is not None and self.argument != "-":
-            return self.argument if " " not in self.argument else f"'{self.argument}'"
-        return f"{name.service} --region {name.region} --project {name.project}"
+        if self.plan is None or self.argument == "-":
+            return place_of(name)
+        plan = self.argument if " " not in self.argument else f"'{self.argument}'"
+        is_one_of_several = bool(self.plan.later_regions) and not self.later
+        return f"{plan} --region {name.region}" if is_one_of_several else plan
 
     def connect(self, *, deployed: bool = True) -> Connection:
         """Connect to where the service is. Raises PortError.
@@ -59,6 +67,11 @@ class Target:
                 self.name, self.plan, self.scenario, os.environ, deployed=deployed
             )
         return wiring.connect(self.name, os.environ)
+
+
+def place_of(name: ServiceName) -> str:
+    """Return what another command needs to mean this service."""
+    return f"{name.service} --region {name.region} --project {name.project}"
 
 
 def looks_like_plan(argument: str) -> bool:
@@ -92,7 +105,7 @@ def find(
     if looks_like_plan(argument):
         plan, warnings = read(argument, variables or {}, env)
         target = replace(target, plan=plan, warnings=warnings)
-    from controller.cli.wiring import Resolved, resolve_project, resolve_region
+    from controller.cli.wiring import IN_THE_PLAN, Resolved, resolve_project, resolve_region
 
     around: Mapping[str, str] = {} if scenario is not None else env
     named = resolve_project(project, around, plan.project if plan else None)
@@ -107,8 +120,11 @@ def find(
         mend = "--region R, CLOUDSDK_RUN_REGION, or `region:` in the plan"
         raise Stop("no region is named", mend, Code.USAGE)
     service = plan.service if plan is not None else argument
-    said = f"project {named.value} ({named.source}), region {there.value} ({there.source})"
-    return replace(target, name=ServiceName(named.value, there.value, service), said=said)
+    regions = plan.regions if plan is not None and there.source == IN_THE_PLAN else (there.value,)
+    where = f"region{'s' if len(regions) > 1 else ''} {', '.join(regions)} ({there.source})"
+    names = tuple(ServiceName(named.value, region, service) for region in regions)
+    said = f"project {named.value} ({named.source}), {where}"
+    return replace(target, name=names[0], later=names[1:], said=said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +170,11 @@ def find_many(
     found: dict[ServiceName, Target] = {}
     for argument in arguments:
         for region in regions or (None,):
-            one = find(argument, project=project, region=region, variables=variables)
-            if one.name not in found or one.plan is not None:
-                found[one.name] = one
+            every = find(argument, project=project, region=region, variables=variables)
+            for name in every.names:
+                one = replace(every, name=name, later=())
+                if one.name not in found or one.plan is not None:
+                    found[one.name] = one
     return tuple(found.values())
 
 

@@ -21,8 +21,8 @@ from controller.engine.observation import ServiceName
 
 if TYPE_CHECKING:
     from controller.cli.ending import Ending
-    from controller.cli.following import Run
     from controller.cli.looking import Looker
+    from controller.cli.run import Run
     from controller.cli.target import Target
     from controller.cli.views import View
     from controller.reconciler import Tick
@@ -174,9 +174,10 @@ def _followed(
     find: Callable[[], Sequence[Target]], output: str, *, timeout: timedelta | None, measured: bool
 ) -> int:
     """Follow what is found to its end; return the exit code."""
-    from controller.cli.following import Run, leaving_on_signals
+    from controller.cli.following import leaving_on_signals
     from controller.cli.looking import Looker
     from controller.cli.rounds import worst
+    from controller.cli.run import Run
     from controller.cli.views import make_each
     from controller.cli.wiring import connections, wall_clock
 

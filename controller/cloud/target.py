@@ -13,6 +13,7 @@ RUN_OVERRIDE = "CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN"
 MONITORING_OVERRIDE = "CLOUDSDK_API_ENDPOINT_OVERRIDES_MONITORING"
 PROJECT_VARIABLES = ("CLOUDSDK_CORE_PROJECT", "GOOGLE_CLOUD_PROJECT")
 REGION_VARIABLES = ("CLOUDSDK_RUN_REGION",)
+IN_THE_PLAN = "the plan"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ def _first(
     variables: tuple[str, ...],
     plan: str | None,
 ) -> Resolved | None:
-    said = [(flag, option), *((env.get(name), name) for name in variables), (plan, "the plan")]
+    said = [(flag, option), *((env.get(name), name) for name in variables), (plan, IN_THE_PLAN)]
     return next((Resolved(value, source) for value, source in said if value), None)
 
 

@@ -26,7 +26,8 @@ class Wish:
     """What somebody wants to roll out. rollout: a fresh id. by: the person or account.
 
     reason: theirs, kept in the record where the rollout begins. image: what the candidate is to be
-    made of, "" where it was deployed before; it wins over the plan's candidate.
+    made of, "" where it was deployed before; it wins over the plan's candidate. after: the region
+    that must be promoted first, "" for none.
     """
 
     plan: Plan
@@ -37,6 +38,7 @@ class Wish:
     replan: bool = False
     reason: str = ""
     image: str = ""
+    after: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +229,7 @@ def _anew(
         started=now,
         by=wish.by,
         shift=Shift(now, 0),
+        after=wish.after,
         told=(service.latest_created,) if service.latest_created else (),
         outcomes=record.outcomes if record else (),
         seq=record.seq if record else 0,

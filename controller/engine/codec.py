@@ -24,6 +24,7 @@ from controller.engine.record import (
 )
 from controller.gates import history, kernel, state_json
 from controller.plan.model import Plan
+from controller.plan.names import REGION
 
 FORMAT = 1
 BYTES_MAX = 24_000
@@ -133,6 +134,7 @@ def _plain(r: Record) -> dict[str, Any]:
             for o in r.outcomes
         ],
         "duty": r.duty or None,
+        "after": r.after or None,
         "served": r.served or None,
     }
     return {key: value for key, value in plain.items() if value not in (None, [], {})}
@@ -193,6 +195,7 @@ def _record(v: Mapping[str, Any]) -> Record:
         hand=Hand(_text(v["hand"][0]), _text(v["hand"][1])) if "hand" in v else None,
         outcomes=tuple(_outcome(o) for o in v.get("outcomes", [])),
         duty=_text(v.get("duty", ""))[:DUTY_MAX],
+        after=_region(v.get("after", "")),
         served=_whole(v.get("served", 0)),
     )
 
@@ -240,6 +243,12 @@ def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"text wanted, not {type(value).__name__}")
     return value
+
+
+def _region(value: Any) -> str:
+    if value and not REGION.fullmatch(_text(value)):
+        raise ValueError("`after` is no region")
+    return _text(value)
 
 
 def _whole(value: Any, *, low: int = 0, high: int = 2**53) -> int:

@@ -22,6 +22,7 @@ from controller.engine.observation import (
     ServiceState,
 )
 from controller.engine.record import AskKind, Phase, Record
+from controller.engine.regions import in_line
 from controller.engine.split import split_text
 from controller.engine.staying import NO_ANSWER, before_first_shift, seen_events, watching
 from controller.engine.telling import STUCK, whose_hand
@@ -79,7 +80,8 @@ def _decide_seen(
     if way_back or (record.ask and record.ask.kind is AskKind.NO_WAY_BACK):
         return _without_way_back(plan, record, observation, service, now, way_back, lost)
     if record.phase is Phase.STARTING:
-        return before_first_shift(plan, record, observation, service, now)
+        begins = in_line if record.after else before_first_shift
+        return begins(plan, record, observation, service, now)
     return watching(plan, record, observation, service, now)
 
 

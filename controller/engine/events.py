@@ -95,6 +95,7 @@ class Finished:
     """The end of this command, on every exit. next: commands that make sense now.
 
     observed: the outcome is what would have been; nothing was moved.
+    regions: each one's outcome, where there are several.
     """
 
     at: datetime
@@ -105,6 +106,7 @@ class Finished:
     served: int | None = None
     next: tuple[str, ...] = ()
     observed: bool = False
+    regions: Mapping[str, str] = field(default_factory=dict)
 
 
 Event = Started | Observed | Judged | Decided | Shifted | Asked | Message | Finished

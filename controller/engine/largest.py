@@ -112,6 +112,7 @@ def largest_record(plan: Plan) -> int:
         hand=Hand(_REASON, "x" * HAND_DIGEST) if plan.notify else None,
         outcomes=(Outcome("rolled_back", _NAME, _WHEN, _REASON, "", before),) * OUTCOMES_KEPT,
         duty="x" * DUTY_MAX,
+        after=plan.regions[-1] if plan.later_regions else "",
         served=_REQUESTS,
         seq=99_999,
         nonce="x" * 12,

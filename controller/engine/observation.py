@@ -176,7 +176,11 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """Everything one tick saw. on_duty: the checks are this controller's to send."""
+    """Everything one tick saw. on_duty: the checks are this controller's to send.
+
+    earlier: the same service in the region that must be promoted first. history: stable's last day,
+    read once that is so.
+    """
 
     service: Seen[ServiceState] | NotSeen | Gone
     candidate: Seen[RevisionState] | NotSeen | Gone = NotSeen("not asked")
@@ -186,3 +190,5 @@ class Observation:
     checks: Mapping[str, Seen[CheckSeen] | NotSeen] = field(default_factory=dict)
     own: tuple[OwnRequest, ...] = ()
     on_duty: bool = True
+    earlier: Seen[ServiceState] | NotSeen | Gone = NotSeen("not asked")
+    history: Mapping[Query, Seen[Readings] | NotSeen] = field(default_factory=dict)

@@ -158,7 +158,8 @@ class Record:
     into force. uncounted/stopped: time of this stage that does not count as hold: the sum so far,
     and since when the hold stands still (None: it runs). duty: the controller that sends the
     checks, "" for none. noted: the number of the last transition, counted from the first. heard: by
-    whom the plan notifies, the number of the last transition that was told.
+    whom the plan notifies, the number of the last transition that was told. after: the region that
+    must be promoted before the first shift here, "" where it is this one's turn.
     """
 
     rollout: str
@@ -199,6 +200,7 @@ class Record:
     hand: Hand | None = None
     outcomes: tuple[Outcome, ...] = ()
     duty: str = ""
+    after: str = ""
     served: int = 0  # requests of stages left behind, as far as counted
     seq: int = 0
     nonce: str = ""

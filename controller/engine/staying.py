@@ -13,6 +13,7 @@ from controller.engine.events import Event, Judged, Message, Observed
 from controller.engine.failing import failed_checks, on_failure, open_checks, to_ask
 from controller.engine.observation import Observation, ServiceState
 from controller.engine.record import AskKind, Record
+from controller.engine.regions import its_turn_came
 from controller.engine.telling import SILENT
 from controller.engine.trial import both_failing, is_over, proved_guilty
 from controller.engine.watching import (
@@ -74,7 +75,7 @@ def before_first_shift(
     if still_open and 0 not in record.waived:
         if to_answer:
             return ask_once(plan, record, service, now, AskKind.GATE, why)
-        if now - record.started < PRECHECK_MAX or not _could_begin(plan, now - PRECHECK_MAX):
+        if now - its_turn_came(record) < PRECHECK_MAX or not _could_begin(plan, now - PRECHECK_MAX):
             return kept(plan, record, service, now, why, NO_ANSWER)
         return ask_once(plan, record, service, now, AskKind.UNDECIDED, why)
     names = ", ".join(check.name for check in sent)

@@ -28,6 +28,7 @@ from controller.plan.keys import (
     MESSAGE_MOST,
     METHODS,
     NOTIFY_MOST,
+    REGIONS_MOST,
     STAGES_MOST,
 )
 from controller.plan.model import (
@@ -130,12 +131,16 @@ def _problems_of_target(plan: Plan) -> Iterable[str]:
     for what, name, pattern in (
         ("service", plan.service, names.SERVICE),
         ("project", plan.project, names.PROJECT),
-        ("region", plan.region, names.REGION),
+        *(("region", region, names.REGION) for region in plan.regions),
         ("candidate", candidate.revision, names.REVISION),
         ("candidate's tag", candidate.tag, names.TAG),
     ):
         if name is not None and not pattern.fullmatch(name):
             yield f"its {what} is no name of one"
+    if len(set(plan.regions)) < len(plan.regions) or len(plan.later_regions) >= REGIONS_MOST:
+        yield "its regions are no list of different ones"
+    if plan.later_regions and plan.region is None:
+        yield "its regions have no first"
 
 
 def _problems_of_evidence(plan: Plan) -> Iterable[str]:
@@ -282,7 +287,7 @@ def _told(plan: Plan) -> Iterable[tuple[str, str]]:
     """Yield every value of the plan as a path and a text in the plan's own words."""
     yield "service", plan.service
     yield "project", plan.project or "(not said)"
-    yield "region", plan.region or "(not said)"
+    yield "region", ", ".join(plan.regions) or "(not said)"
     tag = f"tag {plan.candidate.tag}" if plan.candidate.tag else None
     yield "candidate", plan.candidate.revision or tag or "latest-ready"
     metrics = {gate.name: gate.metric for gate in plan.gates}

@@ -14,6 +14,7 @@ from controller.plan.model import Heard
 from controller.plan.names import OWN_PATTERN
 
 STAGES_MOST = 20
+REGIONS_MOST = 10
 GATES_MOST = 30
 CHECKS_MOST = 30
 ITEMS_MOST = 50
@@ -105,7 +106,11 @@ def named(item: Schema, most: int) -> Schema:
 PLAN_KEYS = (
     Key("service", TEXT, "The Cloud Run service.", "service: my-api", required=True),
     Key("project", TEXT, "The project; or --project, or the environment."),
-    Key("region", one_or_list(TEXT, 1), "The region; or --region, or the environment."),
+    Key(
+        "region",
+        one_or_list(TEXT, REGIONS_MOST),
+        "The region, or a list: one after the other; or --region, or the environment.",
+    ),
     Key(
         "candidate",
         {"anyOf": [TEXT, ref("candidate")]},

@@ -453,6 +453,7 @@ class Plan:
     when: When = When()
     max_failed_requests: int = 0  # 0: no budget
     notify: tuple[Notify, ...] = ()
+    later_regions: tuple[str, ...] = ()  # after `region`, in this order, one at a time
     own_gates: tuple[Gate, ...] = field(init=False, repr=False, compare=False)
     level: float = field(init=False, repr=False, compare=False)
     _judged: tuple[tuple[Gate, ...], ...] = field(init=False, repr=False, compare=False)
@@ -462,6 +463,11 @@ class Plan:
         object.__setattr__(self, "level", self._level())
         judged = tuple(self._gates_in(stage) for stage in self.stages)
         object.__setattr__(self, "_judged", judged)
+
+    @property
+    def regions(self) -> tuple[str, ...]:
+        """Return every region the plan names, in the order they are rolled out."""
+        return (self.region, *self.later_regions) if self.region is not None else ()
 
     def gates_at(self, stage: int) -> tuple[Gate, ...]:
         """Return the gates judged in stage number `stage` (0-based), with that stage's limits."""
@@ -494,14 +500,15 @@ class Plan:
     def _level(self) -> float:
         """Return what each gate gets where all share equally.
 
-        Gates that cannot roll back take no share (the union bound needs none for them).
+        Gates that cannot roll back take no share (the union bound needs none for them). Regions
+        share it too: it is the chance that the whole rollout goes back for nothing.
         """
         sharing = [
             gate
             for gate in (*self.gates, *self.own_gates)
             if not gate.only_advances and gate.on_fail is not OnFail.OBSERVE
         ]
-        return self.evidence.false_rollback / max(len(sharing), 1)
+        return self.evidence.false_rollback / max(len(sharing), 1) / max(len(self.regions), 1)
 
     def needs(self, ref: str) -> bool:
         """Tell whether any check's URL, header or body needs `ref` ("stable.url")."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from controller.plan import names, nodes
 from controller.plan.diagnostics import WHOLE_FILE, Diagnostic, Span, did_you_mean, shown
 from controller.plan.fields import Fields, Reader, fields_of
-from controller.plan.keys import CANDIDATE_KEYS, PLAN_KEYS
+from controller.plan.keys import CANDIDATE_KEYS, PLAN_KEYS, REGIONS_MOST
 from controller.plan.model import Candidate, Plan
 from controller.plan.read_checks import read_checks
 from controller.plan.read_gates import ReadGate, read_gates
@@ -59,7 +59,7 @@ def read_plan(source: Source, *, env: Mapping[str, str], variables: Mapping[str,
 def _read(reader: Reader, fields: Fields) -> Plan | None:
     service = fields.constant("service", _service)
     project = fields.constant("project", _project)
-    region = _read_region(fields)
+    regions = _read_regions(fields)
     candidate = _read_candidate(fields, service)
     read_of_gates = read_gates(reader, fields.node_of("gates"))
     early = fields.parse("advance", parse_early)
@@ -76,8 +76,20 @@ def _read(reader: Reader, fields: Fields) -> Plan | None:
         return None
     gates = tuple(read.gate for read in read_of_gates if read.gate is not None)
     most = int(budget or 0)
+    region, later = (regions[0], regions[1:]) if regions else (None, ())
     plan = Plan(
-        service, project, region, candidate, good, gates, checks, evidence, when, most, notify
+        service,
+        project,
+        region,
+        candidate,
+        good,
+        gates,
+        checks,
+        evidence,
+        when,
+        most,
+        notify,
+        later,
     )
     warn_of_the_whole(reader, fields, plan, stages)
     return plan
@@ -113,21 +125,30 @@ def _region(text: str) -> str:
     raise Unreadable(f"`{shown(text)}` is no region", "write it as gcloud does: us-central1")
 
 
-def _read_region(fields: Fields) -> str | None:
+def _read_regions(fields: Fields) -> tuple[str, ...]:
     node = fields.node_of("region")
     if not isinstance(node, nodes.Sequence):
-        return fields.constant("region", _region)
-    if len(node.items) > 1:
-        fields.reader.error(
-            node.items[1],
-            "not yet: several regions come with a later version",
-            "name one region, and run the plan with --region for each",
-        )
-        return None
+        region = fields.constant("region", _region)
+        return (region,) if region is not None else ()
     if not node.items:
         fields.reader.error(node, "`region` is an empty list", "write region: us-central1")
-        return None
-    return fields.reader.constant(node.items[0], "`region`", _region)
+        return ()
+    if len(node.items) > REGIONS_MOST:
+        fields.reader.error(
+            node.items[REGIONS_MOST],
+            f"more than {REGIONS_MOST} regions",
+            "one after the other would take too long: a plan for each part of them",
+        )
+        return ()
+    found: list[str] = []
+    for item in node.items:
+        region = fields.reader.constant(item, "`region`", _region)
+        if region in found:
+            mend = "name each region once, in the order they are rolled out"
+            fields.reader.error(item, f"{region} is named twice", mend)
+        elif region is not None:
+            found.append(region)
+    return tuple(found)
 
 
 def _read_candidate(fields: Fields, service: str | None) -> Candidate:

@@ -34,8 +34,9 @@ from controller.engine.observation import (
     ServiceState,
     Window,
 )
-from controller.engine.preflight import Look
+from controller.engine.preflight import Look, looks_back
 from controller.engine.record import Phase, Record
+from controller.engine.regions import Turn, turn_of
 from controller.engine.split import TAG_NEW, TAG_OLD
 from controller.engine.watching import SETTLE, windows
 from controller.engine.whole import ceil_minute
@@ -80,6 +81,8 @@ class Observer:
         candidate, stable = self._revision(record.candidate), self._revision(record.stable)
         on_duty = record.duty == controller
         seen = Observation(Seen(service), candidate, stable, on_duty=on_duty)
+        if record.after and record.phase is Phase.STARTING and record.shift is None:
+            return self._in_line(plan, record, seen, now)
         asked = windows(plan, record, now)
         readings = {query: self._read(query, record, asked[query]) for query in asked}
         if record.shift is not None:
@@ -89,6 +92,23 @@ class Observer:
             return replace(seen, readings=readings, windows=asked, checks=unsent)
         checks, own = self._send_checks(plan, record, service)
         return replace(seen, readings=readings, windows=asked, checks=checks, own=own)
+
+    def _in_line(self, plan: Plan, record: Record, seen: Observation, now: datetime) -> Observation:
+        """Look at the region before; once it is promoted, at stable's last day here."""
+        earlier = self._earlier(record.after)
+        if turn_of(record, earlier).turn is not Turn.COME:
+            return replace(seen, earlier=earlier)
+        stable, looks = tuple(record.before), looks_back(plan, now)
+        history = {query: self.history(query, stable, look) for query, look in looks.items()}
+        return replace(seen, earlier=earlier, history=history)
+
+    def _earlier(self, region: str) -> Seen[ServiceState] | NotSeen | Gone:
+        try:
+            return Seen(self.ports.router.observe(replace(self.name, region=region)))
+        except Missing as error:
+            return Gone(error.what)
+        except PortError as error:
+            return NotSeen(error.what)
 
     def _revision(self, name: str) -> Seen[RevisionState] | NotSeen | Gone:
         try:

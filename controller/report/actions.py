@@ -55,7 +55,7 @@ def disarmed(line: str) -> str:
     It reads `::name::` at the start of a line, and the older `##[name]` anywhere in it.
     """
     line = line.replace("##[", "## [")
-    return re.sub(r"^(\s*):(?=:)", r"\1: ", line, flags=re.M)
+    return re.sub(r"((?:^|[\r\n])\s*):(?=:)", r"\1: ", line)
 
 
 def disarmed_json(line: str) -> str:
@@ -79,6 +79,7 @@ def summary(
         lines.append(f"- why: {code(end.reason)}")
     if end.split:
         lines.append(f"- traffic: {code(split_text(end.split))}")
+    lines += (f"- {code(region)}: {ENDINGS[how][1]}" for region, how in end.regions.items())
     if end.served is not None:
         lines.append(f"- the candidate served at least {end.served:,} requests")
     lines += _gates(verdicts or {})

@@ -30,12 +30,12 @@ class Sandbox:
     """A world with its doors.
 
     channel: for gRPC clients in process. http_adapter: to be mounted on a requests session.
-    traffic: what really happens. handlers, run_v1, checks: the same for a served door
-    (`serve.Served`).
+    traffic: what really happens, by region, the setting's first one first. handlers, run_v1,
+    checks: the same for a served door (`serve.Served`).
     """
 
     world: World
-    traffic: Traffic
+    traffic: tuple[Traffic, ...]
     clock: VirtualClock
     channel: InProcessChannel
     http_adapter: SandboxAdapter
@@ -71,7 +71,7 @@ def build(
 
     clock = clock or VirtualClock(scenario.start)
     world = World(scenario, setting or Setting(), clock, base_url or "")
-    traffic = Traffic(world)
+    traffic = tuple(Traffic(world, region) for region in world.setting.regions)
     faults = CallFaults(scenario.faults, scenario.denied, clock, world.is_on)
     operations = Operations(world)
     handlers = faults.wrap(

@@ -10,7 +10,7 @@ cannot be told from its users'.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -20,7 +20,7 @@ from controller.sandbox.histogram import lognormal
 from controller.sandbox.scenario import HttpRule
 from controller.sandbox.traffic import Traffic
 from controller.sandbox.web import HttpAnswer, json_answer
-from controller.sandbox.world import World
+from controller.sandbox.world import Place, World
 
 NEVER_MS = 3_600_000.0
 """Cloud Run gives up on a request after at most 60 minutes; no caller of ours waits as long."""
@@ -40,16 +40,17 @@ class _Request:
     url: str
     path: str
     body: Any
+    region: str
     service: str
     revision: str | None
 
 
 class Checks:
-    """The HTTP side of the apps in one world."""
+    """The HTTP side of the apps in one world. traffic: by region, the setting's first one first."""
 
-    def __init__(self, world: World, traffic: Traffic) -> None:
+    def __init__(self, world: World, traffic: Sequence[Traffic]) -> None:
         self._world = world
-        self._traffic = traffic
+        self._traffic = {one.region: one for one in traffic}
         self._number = 0
 
     def answer(
@@ -74,7 +75,7 @@ class Checks:
         else:
             answer = self._healthy(request, latency)
         if request.revision is not None:
-            self._traffic.record_own(
+            self._traffic[request.region].record_own(
                 request.service,
                 request.revision,
                 self._world.clock.now(),
@@ -87,15 +88,17 @@ class Checks:
         bare = url.partition("?")[0].partition("#")[0]
         place = self._world.place_of(bare)
         if place is not None:
-            revision = place.revision if place.tag else self._by_the_split(place.service)
-            return _Request(method, bare, place.path, body, place.service, revision)
+            revision = place.revision if place.tag else self._by_the_split(place)
+            return _Request(method, bare, place.path, body, place.region, place.service, revision)
         if urlsplit(bare).netloc not in self._dependencies():
             known = ", ".join(sorted(self._dependencies())) or "none"
             raise UnknownHost(
                 f"the sandbox knows no host {urlsplit(bare).netloc!r}: it is neither a URL of the "
                 f"service nor one of the dependencies in the scenario or the plan ({known})"
             )
-        return _Request(method, bare, urlsplit(bare).path or "/", body, "", None)
+        return _Request(
+            method, bare, urlsplit(bare).path or "/", body, self._world.setting.regions[0], "", None
+        )
 
     def _dependencies(self) -> frozenset[str]:
         """Return the hosts of all absolute URLs that somebody has an answer for."""
@@ -103,9 +106,9 @@ class Checks:
         urls += [answer.url for answer in self._world.setting.answers]
         return frozenset(urlsplit(url).netloc for url in urls if "://" in url)
 
-    def _by_the_split(self, service: str) -> str | None:
+    def _by_the_split(self, place: Place) -> str | None:
         """Return the revision that one request to the service's own URL happens to reach."""
-        found = self._world.find(service)
+        found = self._world.find(place.service, place.region)
         shares = found.shares_now() if found else {}
         names = sorted(shares)
         rng = Random(f"{self._world.seed}/split/{self._number}")
@@ -113,7 +116,9 @@ class Checks:
 
     def _latency_ms(self, request: _Request) -> float:
         if request.revision is not None and request.method not in {"GET", "HEAD"}:
-            return self._traffic.latency(request.revision, self._world.clock.now(), self._number)
+            return self._traffic[request.region].latency(
+                request.revision, self._world.clock.now(), self._number
+            )
         return _QUICK.one(Random(f"{self._world.seed}/quick/{request.url}/{self._number}"))
 
     def _rule(self, request: _Request) -> HttpRule | None:
@@ -124,12 +129,12 @@ class Checks:
                 continue
             if not _fits(rule.method, rule.url, request) or not _has(request.body, rule.body_has):
                 continue
-            if self._traffic.truths.holds(rule.since, rule.until, owner, now):
+            if self._traffic[request.region].truths.holds(rule.since, rule.until, owner, now):
                 return rule
         return None
 
     def _healthy(self, request: _Request, latency: float) -> HttpAnswer:
-        if request.revision is not None and not self._is_ready(request.service, request.revision):
+        if request.revision is not None and not self._is_ready(request):
             return json_answer(503, {"error": "Service Unavailable"}, latency)
         for known in self._world.setting.answers:
             if _fits(known.method, known.url, request):
@@ -139,9 +144,9 @@ class Checks:
             return json_answer(200, body, latency)
         return json_answer(404, {"error": f"no {request.method} {request.path} here"}, latency)
 
-    def _is_ready(self, service: str, revision: str) -> bool:
-        found = self._world.find(service)
-        known = found.revisions.get(revision) if found else None
+    def _is_ready(self, request: _Request) -> bool:
+        found = self._world.find(request.service, request.region)
+        known = found.revisions.get(request.revision or "") if found else None
         return known is not None and known.state == "ready"
 
 

@@ -9,7 +9,7 @@ Kinds, units and labels are those of Google's list of Cloud Run metrics.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -43,17 +43,17 @@ class Source:
 
     metric: Descriptor
     delay: timedelta
-    read: Callable[[str, str, datetime], Reading]
+    read: Callable[[Traffic, str, str, datetime], Reading]
     gauge: Gauge | None = None
 
 
 class Metrics:
-    """The series of a world, as its traffic makes them."""
+    """The series of a world, as its traffic in every region makes them."""
 
-    def __init__(self, world: World, traffic: Traffic) -> None:
+    def __init__(self, world: World, traffic: Sequence[Traffic]) -> None:
         self._world = world
         self._traffic = traffic
-        self._fits: dict[tuple[str, Condition, str, str], _Fit] = {}
+        self._fits: dict[tuple[str, Condition, str, str, str], _Fit] = {}
         gauges = (self._source_of(gauge) for gauge in world.setting.gauges)
         self.sources: Mapping[str, Source] = {
             source.metric.type: source for source in (*self._run_sources(), *gauges)
@@ -66,34 +66,38 @@ class Metrics:
 
         start, end: µs. In a settled order: by service, revision and labels.
         """
-        start = max(start, micros(self._traffic.begin))  # an ask may reach back to 1970
-        ends = _minutes(start, end, now - source.delay)
-        if not ends:
-            return []
         found = []
-        for service, revision in self._traffic.served(
-            ends[0][1] - timedelta(minutes=1), ends[-1][1], _only(condition)
-        ):
-            if revision not in self._missing():
-                found += self._of_revision(source, condition, service, revision, ends)
+        for traffic in self._traffic:
+            since = max(start, micros(traffic.begin))  # an ask may reach back to 1970
+            ends = _minutes(since, end, now - source.delay)
+            if not ends:
+                continue
+            for service, revision in traffic.served(
+                ends[0][1] - timedelta(minutes=1), ends[-1][1], _only(condition)
+            ):
+                if revision not in self._missing():
+                    found += self._of_revision(source, condition, traffic, service, revision, ends)
         return found
 
     def _of_revision(
         self,
         source: Source,
         condition: Condition,
+        traffic: Traffic,
         service: str,
         revision: str,
         ends: list[tuple[int, datetime]],
     ) -> list[Series]:
         metric = source.metric
-        fits, always, resource_type, resource = self._fit(source, condition, service, revision)
+        fits, always, resource_type, resource = self._fit(
+            source, condition, traffic.region, service, revision
+        )
         if fits is False:
             return []
         points: dict[Labels, list[Point]] = {}
         before = 0 if metric.kind == "GAUGE" else MINUTE
         for us, end in ends:
-            for labels, value in source.read(service, revision, end):
+            for labels, value in source.read(traffic, service, revision, end):
                 point = Point(us - before, us, value)
                 if labels in points:
                     points[labels].append(point)
@@ -107,12 +111,14 @@ class Metrics:
             return series
         return [one for one in series if matches(condition, one.fields(metric.type))]
 
-    def _fit(self, source: Source, condition: Condition, service: str, revision: str) -> _Fit:
+    def _fit(
+        self, source: Source, condition: Condition, region: str, service: str, revision: str
+    ) -> _Fit:
         """Return whether a revision's series meet the filter, and what labels they all have."""
-        key = (source.metric.type, condition, service, revision)
+        key = (source.metric.type, condition, region, service, revision)
         known = self._fits.get(key)
         if known is None:
-            labels = self._labels(source.gauge, service, revision)
+            labels = self._labels(source.gauge, region, service, revision)
             bare = Series(*labels).fields(source.metric.type)
             known = (matches(condition, bare, partial=True), *labels)
             if len(self._fits) >= _MOST_FITS:
@@ -125,11 +131,11 @@ class Metrics:
         return frozenset(setting.revision(key) for key in self._world.scenario.metrics.missing)
 
     def _labels(
-        self, gauge: Gauge | None, service: str, revision: str
+        self, gauge: Gauge | None, region: str, service: str, revision: str
     ) -> tuple[dict[str, str], str, dict[str, str]]:
         """Return the metric labels that every series of a revision has, and its resource."""
         setting = self._world.setting
-        place = {"project_id": setting.project, "location": setting.regions[0]}
+        place = {"project_id": setting.project, "location": region}
         if gauge is None or gauge.resource == REVISION:
             names = {
                 "service_name": service,
@@ -166,32 +172,39 @@ class Metrics:
             Source(_run("pending_queue/pending_requests", "GAUGE", "INT64"), counts, self._pending),
         )
 
-    def _counts(self, service: str, revision: str, end: datetime) -> Reading:
-        sample = self._traffic.minute(service, revision, end)
+    def _counts(self, traffic: Traffic, service: str, revision: str, end: datetime) -> Reading:
+        sample = traffic.minute(service, revision, end)
         return [(_code(code, service), number) for code, number in sample.classes.items()]
 
-    def _latencies(self, service: str, revision: str, end: datetime) -> Reading:
-        sample = self._traffic.minute(service, revision, end)
+    def _latencies(self, traffic: Traffic, service: str, revision: str, end: datetime) -> Reading:
+        sample = traffic.minute(service, revision, end)
         return [(_code(code, service), drawn) for code, drawn in sample.latencies.items()]
 
-    def _instances(self, service: str, revision: str, end: datetime) -> Reading:
+    def _instances(self, traffic: Traffic, service: str, revision: str, end: datetime) -> Reading:
         """Return instances by Little's law: requests in flight over the concurrency of one."""
-        drawn = list(self._traffic.minute(service, revision, end).latencies.values())
+        drawn = list(traffic.minute(service, revision, end).latencies.values())
         if not drawn:
             return []
         in_flight = sum(histogram.total_ms for histogram in drawn) / 60_000
         active = max(1, math.ceil(in_flight / _CONCURRENCY))
         return [((("state", "active"),), active), ((("state", "idle"),), 1)]
 
-    def _pending(self, service: str, revision: str, end: datetime) -> Reading:
-        return [((), 0)] if self._traffic.minute(service, revision, end).classes else []
+    def _pending(self, traffic: Traffic, service: str, revision: str, end: datetime) -> Reading:
+        return [((), 0)] if traffic.minute(service, revision, end).classes else []
 
-    def _starts(self, service: str, revision: str, end: datetime) -> Reading:
+    def _starts(self, traffic: Traffic, service: str, revision: str, end: datetime) -> Reading:
         """Return the starts of containers: two in a minute in which the share rose."""
-        shifts = self._world.shifts_up(service, revision)
+        shifts = self._world.shifts_up(service, revision, traffic.region)
         if not any(end - timedelta(minutes=1) < at <= end for at in shifts):
             return []
-        return [((), _START.draw(Random(f"{self._world.seed}/start/{revision}/{end}"), 2))]
+        return [
+            (
+                (),
+                _START.draw(
+                    Random(f"{self._world.seed_of(traffic.region)}/start/{revision}/{end}"), 2
+                ),
+            )
+        ]
 
     def _source_of(self, gauge: Gauge) -> Source:
         kind, _, label = gauge.revision_label.rpartition(".")
@@ -200,13 +213,20 @@ class Metrics:
             gauge.metric_type, gauge.kind, gauge.value_type, "1", labels, (gauge.resource,)
         )
 
-        def read(service: str, revision: str, end: datetime) -> Reading:
-            value = self._traffic.gauge(gauge.metric_type, service, revision, end)
+        def read(traffic: Traffic, service: str, revision: str, end: datetime) -> Reading:
+            value = traffic.gauge(gauge.metric_type, service, revision, end)
             if value is None:
                 return []
             if gauge.value_type == "DISTRIBUTION":
-                users = self._traffic.minute(service, revision, end).users
-                return [((), _spread(value, users, f"{self._world.seed}/{revision}/{end}"))]
+                users = traffic.minute(service, revision, end).users
+                return [
+                    (
+                        (),
+                        _spread(
+                            value, users, f"{self._world.seed_of(traffic.region)}/{revision}/{end}"
+                        ),
+                    )
+                ]
             return [((), max(0, round(value)) if gauge.value_type == "INT64" else value)]
 
         return Source(metric, self._world.scenario.metrics.gauge_delay, read, gauge)

@@ -65,7 +65,7 @@ class _Query:
 class Monitoring:
     """The API over one world. Handlers raise RpcError as Google's servers answer."""
 
-    def __init__(self, world: World, traffic: Traffic) -> None:
+    def __init__(self, world: World, traffic: Sequence[Traffic]) -> None:
         self._world = world
         self._metrics = Metrics(world, traffic)
         self._written = Written()

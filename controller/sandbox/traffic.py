@@ -50,13 +50,18 @@ NOTHING = MinuteSample()
 
 
 class Traffic:
-    """The requests of a world's services, by revision and minute. begin: nothing is older."""
+    """The requests of a world's services in one region, by revision and minute.
 
-    def __init__(self, world: World) -> None:
+    begin: nothing is older.
+    """
+
+    def __init__(self, world: World, region: str | None = None) -> None:
         self._world = world
+        self.region = region or world.setting.regions[0]
+        self._seed = world.seed_of(self.region)
         self.begin = world.began - HISTORY
         self._services = frozenset(one.service for one in world.setting.each)
-        self.truths = Truths(world)
+        self.truths = Truths(world, self.region)
         self._remembered: dict[tuple[str, str, datetime], MinuteSample] = {}
         self._own: dict[tuple[str, str, datetime], list[tuple[str, float]]] = {}
         self._own_minutes: dict[tuple[str, str], list[datetime]] = {}
@@ -85,7 +90,7 @@ class Traffic:
         value = self.truths.at(revision, end - MINUTE / 2).gauges.get(metric_type)
         if value is None:
             return None
-        noise = normal_of(f"{self._world.seed}/{metric_type}/{revision}/{end.timestamp():.0f}")
+        noise = normal_of(f"{self._seed}/{metric_type}/{revision}/{end.timestamp():.0f}")
         return value + noise * NOISE * max(1.0, abs(value))
 
     def excess(self) -> float:
@@ -95,7 +100,7 @@ class Traffic:
         """
         setting, load = self._world.setting, self._world.scenario.traffic
         now, total = self._world.clock.now(), 0.0
-        for span in self._world.spans(setting.service, self._world.began, now):
+        for span in self._world.spans(setting.service, self._world.began, now, self.region):
             share = span.shares.get(setting.candidate, 0.0)
             at = max(span.start, self._world.began)
             while share and at < min(span.end, now):
@@ -121,7 +126,7 @@ class Traffic:
         found = {
             (service, revision)
             for service in services
-            for span in self._world.spans(service, start, end)
+            for span in self._world.spans(service, start, end, self.region)
             for revision, share in span.shares.items()
             if share > 0
         }
@@ -135,7 +140,7 @@ class Traffic:
 
     def latency(self, revision: str, at: datetime, number: int) -> float:
         """Draw the latency in ms of one request of ours; number: which one since the start."""
-        rng = Random(f"{self._world.seed}/own/{revision}/{number}")
+        rng = Random(f"{self._seed}/own/{revision}/{number}")
         return self.truths.at(revision, at).latency.one(rng)
 
     def record_own(
@@ -152,7 +157,7 @@ class Traffic:
         start = end - MINUTE
         if service not in self._services or start < self.begin:
             return NOTHING
-        spans = self._world.spans(service, start, end)
+        spans = self._world.spans(service, start, end, self.region)
         if len(spans) == 1:  # no shift in this minute: as nearly always
             seconds = spans[0].shares.get(revision, 0.0) * 60
         else:
@@ -164,7 +169,7 @@ class Traffic:
             return NOTHING
         load = self._world.scenario.traffic
         expected = load.rate_per_s * load.by_hour[start.hour] * seconds
-        rng = Random(f"{self._world.seed}/{revision}/{end.timestamp():.0f}")
+        rng = Random(f"{self._seed}/{revision}/{end.timestamp():.0f}")
         requests = poisson(rng, expected)
         return _drawn(rng, requests, self.truths.at(revision, start + MINUTE / 2))
 

@@ -54,10 +54,14 @@ class _Layer:
 
 
 class Truths:
-    """The truths of one world; remembers what the same statements made the last time."""
+    """The truths of one region; remembers what the same statements made the last time.
 
-    def __init__(self, world: World) -> None:
+    A moment that is a shift is one of the region's own.
+    """
+
+    def __init__(self, world: World, region: str | None = None) -> None:
         self._world = world
+        self._region = region
         self._layers: dict[tuple[str, str], tuple[_Layer, ...]] = {}
         self._made: dict[tuple[str, tuple[int, ...], tuple[tuple[str, float], ...]], Behaviour] = {}
         self._steady: dict[str, Behaviour] = {}
@@ -94,7 +98,7 @@ class Truths:
         if not active:
             return ()
         setting = self._world.setting
-        spans = self._world.spans(setting.service, when, when + timedelta(seconds=1))
+        spans = self._world.spans(setting.service, when, when + timedelta(seconds=1), self._region)
         share = spans[0].shares.get(setting.candidate, 0.0) if spans else 0.0
         total: dict[str, float] = {}
         for poison in active:
@@ -111,16 +115,16 @@ class Truths:
         """
         owner = owner or self._world.setting.candidate
         if since is not None:
-            start = self._world.when(since, owner)
+            start = self._world.when(since, owner, self._region)
             if start is None or when < start:
                 return False
-        end = self._world.when(until, owner) if until is not None else None
+        end = self._world.when(until, owner, self._region) if until is not None else None
         return end is None or when < end
 
     def _holds(self, layer: _Layer, when: datetime) -> bool:
         if layer.since is None or layer.lasts is None:
             return self.holds(layer.since, layer.until, layer.owner, when)
-        start = self._world.when(layer.since, layer.owner)
+        start = self._world.when(layer.since, layer.owner, self._region)
         return start is not None and start <= when < start + layer.lasts
 
     def _layers_of(self, revision: str) -> tuple[_Layer, ...]:

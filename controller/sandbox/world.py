@@ -31,11 +31,12 @@ __all__ = ["Operation", "Place", "Span", "World"]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What a URL of a service means. tag "" is the service's own URL, whose requests are split.
+    """What a URL of a service means. tag "": the service's own URL, whose requests are split.
 
     revision: that the tag names; None for the service's own URL and for an unknown tag.
     """
 
+    region: str
     service: str
     tag: str
     revision: str | None
@@ -118,15 +119,22 @@ class World:
                 return service.revisions[revision].born
         raise KeyError(revision)
 
-    def when(self, moment: Moment, own: str | None = None) -> datetime | None:
+    def seed_of(self, region: str) -> str:
+        """Return what a region's chances are drawn from: another region has other ones."""
+        first = region == self.setting.regions[0]
+        return str(self.seed) if first else f"{self.seed}/{region}"
+
+    def when(
+        self, moment: Moment, own: str | None = None, region: str | None = None
+    ) -> datetime | None:
         """Return the time that a moment means, None while its shift has not come.
 
-        own: the revision in whose truth the moment stands.
+        own: the revision in whose truth the moment stands, region: where.
         """
         if moment.shift is None:
             return self.began + moment.plus
         revision = self.setting.revision(moment.revision or own or "candidate")
-        rises = self.shifts_up(self.role(revision)[0], revision)
+        rises = self.shifts_up(self.role(revision)[0], revision, region)
         return rises[moment.shift - 1] + moment.plus if len(rises) >= moment.shift else None
 
     def role(self, revision: str) -> tuple[str, str]:
@@ -173,7 +181,8 @@ class World:
         """Return the URL of a service or of one of its tags, without a slash at the end."""
         if self._base_url:
             where = f"tags/{service}/{tag}" if tag else f"services/{service}"
-            return f"{self._base_url}/{where}"
+            elsewhere = region is not None and region != self.setting.regions[0]
+            return f"{self._base_url}/{f'regions/{region}/' if elsewhere else ''}{where}"
         prefix = f"{tag}---" if tag else ""
         tail = _host_tail(self.setting.project, region or self.setting.regions[0])
         return f"https://{prefix}{service}-{tail}"
@@ -195,6 +204,10 @@ class World:
         return None
 
     def _served_place(self, path: str) -> Place | None:
+        region = self.setting.regions[0]
+        if path.startswith("/regions/"):
+            _, _, region, path = (*path.split("/", 3), "")[:4]
+            path = f"/{path}"
         match path.split("/", 4):
             case ["", "tags", name, tag, *rest]:
                 pass
@@ -202,14 +215,13 @@ class World:
                 tag = ""
             case _:
                 return None
-        for region, known in self.services:
-            if known == name:
-                return self._place(region, name, tag, "/" + "/".join(rest))
-        return None
+        if (region, name) not in self.services:
+            return None
+        return self._place(region, name, tag, "/" + "/".join(rest))
 
     def _place(self, region: str, name: str, tag: str, path: str) -> Place:
         revision = self.services[region, name].revision_of_tag(tag) if tag else None
-        return Place(name, tag, revision, path or "/")
+        return Place(region, name, tag, revision, path or "/")
 
     # Services, for the APIs.
 

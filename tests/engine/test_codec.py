@@ -213,6 +213,7 @@ def a_full_record() -> Record:
         noted=9,
         heard={"team": 8},
         hand=Hand("eve", "0123456789ab"),
+        after="europe-west1",
         weight_before=5,
         unknown_until=NOW,
         gates={"g": Accumulated(NOW, state)},

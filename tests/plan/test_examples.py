@@ -18,12 +18,12 @@ def example(name: str) -> Reading:
     return read_plan(load(str(ROOT / "rollout_plans" / name)), env={}, variables={})
 
 
-@pytest.mark.parametrize("name", ["ion-api.yaml", "quickstart.yaml"])
+@pytest.mark.parametrize("name", ["ion-api.yaml", "quickstart.yaml", "two-regions.yaml"])
 def test_an_example_is_read_without_a_warning(name: str) -> None:
     assert example(name).warnings == ()
 
 
-@pytest.mark.parametrize("name", ["ion-api.yaml", "quickstart.yaml"])
+@pytest.mark.parametrize("name", ["ion-api.yaml", "quickstart.yaml", "two-regions.yaml"])
 def test_an_example_gives_its_schema_to_editors(name: str) -> None:
     first = (ROOT / "rollout_plans" / name).read_text("utf-8").split("\n", 1)[0]
     assert first == "# yaml-language-server: $schema=plan.schema.json"

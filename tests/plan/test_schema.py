@@ -71,7 +71,7 @@ MISTAKES = [
     ("service: ion-api", "service: ion-api\nnotify: {team: {slack: 'https://hooks/x'}}"),
     ("service: ion-api", "service: ion-api\nnotify: {t: {slack: env:A, webhook: env:B}}"),
     ("service: ion-api", "service: ion-api\nnotify: {t: {slack: env:A, events: [finished]}}"),
-    ("service: ion-api", "service: ion-api\nregion: [us-central1, europe-west1]"),
+    ("service: ion-api", "service: ion-api\nregion: []"),
     ("service: ion-api", "service: ion-api\ncandidate: {name: x}"),
 ]
 

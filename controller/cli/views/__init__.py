@@ -7,6 +7,7 @@ rich is imported only for a terminal.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ class View(Protocol):
 
     def tick(self, tick: Tick) -> None:
         """Show one pass: its events (do not show them again) and its decision."""
+
+    def about(self, named: Mapping[str, str]) -> View:
+        """Return a view of the same place, whose lines say this as well ({"region": …})."""
 
     def close(self) -> None:
         """End the live display, if there is one."""

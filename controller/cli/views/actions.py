@@ -65,23 +65,31 @@ class ActionsView:
         self._started: Started | None = None
         self._verdicts: dict[str, Verdict] = {}
         self._said: set[str] = set()
+        self._whole = self
+
+    def about(self, named: Mapping[str, str]) -> ActionsView:
+        """Return a view of a part of this run; both know what the other annotated."""
+        part = ActionsView(self._inner.about(named), self._stderr, {SUMMARY: self._summary})
+        part._whole = self._whole
+        return part
 
     def show(self, event: Event) -> None:
         """Show it, and annotate it where it is worth that."""
         self._inner.show(event)
-        self._note(event)
+        self._whole.note(event)
 
     def tick(self, tick: Tick) -> None:
         """Show a pass, and annotate its events."""
         self._inner.tick(tick)
         for event in tick.events:
-            self._note(event)
+            self._whole.note(event)
 
     def close(self) -> None:
         """End what is drawn."""
         self._inner.close()
 
-    def _note(self, event: Event) -> None:
+    def note(self, event: Event) -> None:
+        """Annotate an event where it is worth that; the last one makes the summary."""
         if isinstance(event, Started):
             self._started = event
         if isinstance(event, Judged):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, TextIO
 
 from controller.cli.views import text
@@ -22,6 +23,10 @@ class HumanView:
         self._stderr = stderr
         self._named = f"{named}: " if named else ""
         self._changes = Changes()
+
+    def about(self, named: Mapping[str, str]) -> HumanView:
+        """Return a view whose lines begin with this."""
+        return HumanView(self._stdout, self._stderr, ": ".join(named.values()))
 
     def show(self, event: Event) -> None:
         """Write an event's lines; a result goes to stdout, an error's to stderr."""

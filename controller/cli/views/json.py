@@ -117,6 +117,7 @@ def plain(event: Event) -> dict[str, Any]:
                 "took_s": None if event.took is None else seconds(event.took),
                 "served": event.served,
                 "next": list(event.next),
+                **({"regions": dict(event.regions)} if event.regions else {}),
             }
         case _ as never:
             assert_never(never)

@@ -6,7 +6,7 @@ that ticks a thousand times a second costs no more than a real rollout.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, TextIO
 
@@ -54,9 +54,10 @@ class Screen:
         self._live.stop()
 
     def leave(self, title: str) -> None:
-        """Draw one less; with the last one the drawing ends."""
+        """Draw one less; with the last one, or with the whole of them, the drawing ends."""
+        is_the_whole = title not in self.last
         self.last.pop(title, None)
-        if not self.last:
+        if is_the_whole or not self.last:
             self.close()
 
     def _render(self) -> RenderableType:
@@ -76,11 +77,17 @@ class LiveView:
         self, stdout: TextIO, stderr: TextIO, title: str = "", screen: Screen | None = None
     ) -> None:
         self._stdout = stdout
+        self._stderr = stderr
         self._title = title
         self._named = f"{title}: " if title else ""
         self._changes = Changes()
         self._screen = screen or Screen(stderr)
         self._screen.last[title] = None
+
+    def about(self, named: Mapping[str, str]) -> LiveView:
+        """Return a view on the same screen; from now on this one only says how it ends."""
+        self._screen.last.pop(self._title, None)
+        return LiveView(self._stdout, self._stderr, ": ".join(named.values()), self._screen)
 
     def show(self, event: Event) -> None:
         """Write an event above the drawing; the result ends the drawing and goes to stdout."""

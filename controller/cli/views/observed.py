@@ -46,6 +46,9 @@ class _Truthful:
         self._known = split
         self._view.tick(tick)
 
+    def about(self, named: Mapping[str, str]) -> View:
+        return _Truthful(self._view.about(named), self._split, self._place)
+
     def close(self) -> None:
         self._view.close()
 
@@ -57,6 +60,11 @@ class WouldView:
         self._stdout = stdout
         self._stderr = stderr
         self._changes = Changes()
+
+    def about(self, named: Mapping[str, str]) -> WouldView:
+        """Return the same: one region is observed at a time."""
+        del named
+        return self
 
     def show(self, event: Event) -> None:
         """Write an event's lines; a result goes to stdout, an error's to stderr."""

@@ -90,7 +90,7 @@ def standing(service: ServiceState, now: datetime, target: str) -> Standing:
         state=state,
         age=age,
         unwatched=unwatched,
-        waits=_waits(service, record, plan, state, now),
+        waits=_in_line(record, state) or _waits(service, record, plan, state, now),
         verdicts=_verdicts(plan, record),
         next=_next(record, state, target, unwatched=unwatched),
     )
@@ -104,6 +104,12 @@ def _verdicts(plan: Plan | None, record: Record) -> dict[str, Verdict]:
         for gate in plan.gates_at(record.stage)
         if gate.name in record.gates
     }
+
+
+def _in_line(record: Record, state: State) -> str:
+    """Tell which region must be promoted first, "" where it is this one's turn."""
+    begun = record.phase is not Phase.STARTING or state is State.TAKEN_OVER
+    return "" if begun or not record.after else f"{record.after} to be promoted; then this begins"
 
 
 def _waits(

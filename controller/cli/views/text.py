@@ -110,6 +110,7 @@ def result(event: Finished) -> tuple[str, ...]:
     if event.split:
         kept = " (nothing was moved)" if event.observed else ""
         told.append(f"traffic: {split_text(event.split)}{kept}")
+    told += [f"{region}: {OUTCOMES.get(how, how)}" for region, how in event.regions.items()]
     told += [f"next: {command}" for command in event.next]
     return tuple(told)
 

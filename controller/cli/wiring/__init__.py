@@ -18,7 +18,13 @@ from typing import TYPE_CHECKING
 
 from controller import __version__
 from controller.cli.stops import Code, Stop
-from controller.cloud.target import Resolved, resolve_endpoint, resolve_project, resolve_region
+from controller.cloud.target import (
+    IN_THE_PLAN,
+    Resolved,
+    resolve_endpoint,
+    resolve_project,
+    resolve_region,
+)
 from controller.engine.observation import ServiceName
 from controller.ports import Ports
 
@@ -31,6 +37,7 @@ if TYPE_CHECKING:
     from controller.sandbox.scenario import Scenario
 
 __all__ = [
+    "IN_THE_PLAN",
     "Connection",
     "Rehearsal",
     "Resolved",
@@ -216,7 +223,7 @@ def rehearse(
             listen,
             world.setting.candidate,
             world.setting.stable,
-            sandbox.traffic.excess,
+            lambda: sum(traffic.excess() for traffic in sandbox.traffic),
         ),
     )
 

@@ -31,7 +31,9 @@ MARGIN = 0.1  # of a limit, by which a healthy app's own metric keeps its distan
 
 def setting_of(name: ServiceName, plan: Plan | None) -> Setting:
     """Return the setting for a service; with no plan, that of any healthy app."""
-    place = Setting(name.project, (name.region,), name.service)
+    there = plan.regions if plan is not None else ()
+    regions = there if name.region in there else (name.region,)
+    place = Setting(name.project, regions, name.service)
     if plan is None:
         return place
     candidate = plan.candidate.revision or ""

@@ -1,0 +1,81 @@
+"""How `apply` begins, or attaches, in one region or in several. What to write is the engine's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from controller.cli.ending import Ending
+from controller.cli.run import Leg, Run
+from controller.cli.stops import Code, Stop
+from controller.engine.begin import Attach, Nothing, Wish
+from controller.engine.decision import Action, Refusal, State
+from controller.engine.events import Finished, Started
+from controller.engine.observation import ServiceName
+from controller.reconciler import Reconciler, Tick
+
+Stay = Callable[[Leg], None]
+"""Follow one leg until it ends."""
+
+
+def begin_all(run: Run, wish: Wish, stay: Stay) -> None:
+    """Begin or attach in every region, the last one first.
+
+    A run that dies in between leaves records that wait for a region not begun: nothing starts out
+    of turn, and the same command again goes on. Nothing is written where any region refuses.
+    Raises PortError and Stop.
+    """
+    after = {leg.name: "" for leg in run.legs}
+    if len(run.legs) > 1:
+        wish, after = _looked_ahead(run, wish)
+    for leg in reversed(run.legs):
+        _begin(run, leg, replace(wish, after=after[leg.name]), stay)
+
+
+def _looked_ahead(run: Run, wish: Wish) -> tuple[Wish, dict[ServiceName, str]]:
+    """Return the wish under the id of what runs already, and whom each region waits for."""
+    after: dict[ServiceName, str] = {}
+    before = ""
+    for leg in run.legs:
+        begun, _ = leg.reconciler.preview(wish)
+        if isinstance(begun, Refusal):
+            raise Stop(f"{leg.region}: {begun.reason}", begun.mend, begun.exit_code)
+        if isinstance(begun, Attach):
+            wish = replace(wish, rollout=begun.record.rollout)
+        after[leg.name] = before
+        if not isinstance(begun, Nothing):
+            before = leg.region
+    return wish, after
+
+
+def _begin(run: Run, leg: Leg, wish: Wish, stay: Stay) -> None:
+    """Begin or attach; the leg has an end where there is nothing to follow."""
+    for event in leg.reconciler.make_up():
+        leg.view.show(event)
+    begun = leg.reconciler.begin(wish)
+    match begun:
+        case Refusal(reason, mend, code):
+            raise Stop(reason, mend, code)
+        case Nothing(reason):
+            leg.end = Ending(Finished(run.now(), "nothing_to_do", reason), Code.DONE, is_done=True)
+        case Attach(record, plan, _):
+            stages = tuple((stage.weight, stage.hold) for stage in plan.stages)
+            names = (record.rollout, plan.service, record.candidate, record.stable)
+            history = record.history
+            leg.view.show(Started(run.now(), *names, stages, attached=True, history=history))
+        case Tick():
+            run.saw(leg, begun)
+            if Action.ROLL_BACK is begun.decision.action or begun.decision.state is State.DONE:
+                _replaced(run, leg, wish, begun, stay)
+
+
+def _replaced(run: Run, leg: Leg, wish: Wish, begun: Tick, stay: Stay) -> None:
+    """--replace: see the running one rolled back, then begin the new one, unless told to leave."""
+    old = leg.reconciler
+    if begun.decision.state is not State.DONE:
+        stay(leg)
+        if leg.end is None or leg.end.code != Code.ROLLED_BACK:
+            return
+    leg.end, leg.due = None, None
+    leg.reconciler = Reconciler(old.ports, old.name, old.controller)
+    _begin(run, leg, wish, stay)

@@ -1,0 +1,190 @@
+"""A plan of several regions: one after the other, and what people do about it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from controller.cli.app import cli
+from controller.cli.target import find
+from controller.cli.wiring.serving import Served, served
+from tests.cli.test_acts import live_in
+
+EAST, WEST = "us-central1", "europe-west1"
+PLAN = """
+service: ion-api
+project: demo
+region: [us-central1, europe-west1]
+stages: [{weight: 50%, hold: 20m}, {weight: 100%, hold: 5m, approval: required}]
+gates: {error-rate: {metric: error_rate, max: 1%, roll_back: 2%, emergency: 20%}}
+"""
+WORSE_LATER = """
+about: the candidate turns bad after an hour, when the first region is done
+revisions: {candidate: {like: stable, changes: [{from: 1h, errors: {5xx: 30%}}]}}
+people: [{when: asked, after: 10m, do: approve}]
+"""
+
+
+@pytest.fixture(autouse=True)
+def _no_region_around(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CLOUDSDK_RUN_REGION", raising=False)
+    monkeypatch.delenv("CI", raising=False)
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> str:
+    path = tmp_path / "two.yaml"
+    path.write_text(PLAN, "utf-8")
+    return str(path)
+
+
+@pytest.fixture
+def world(plan: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
+    found = find(plan, project=None, region=None, scenario="healthy")
+    with served("healthy", found.name, found.plan, port=0, speed=60) as one:
+        live_in(one, monkeypatch)
+        yield one
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, arguments)
+
+
+def objects(result: Result) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def shifts(told: list[dict[str, Any]]) -> list[tuple[str, int]]:
+    return [
+        (one["region"], one["split"].get("ion-api-00042-xyz", 0))
+        for one in told
+        if one["event"] == "shifted" and not one["in_force"]
+    ]
+
+
+def test_each_region_is_promoted_before_the_next_begins(plan: str) -> None:
+    result = run("apply", plan, "--sandbox", "-o", "json")
+    told = objects(result)
+    assert result.exit_code == 0
+    assert shifts(told) == [(EAST, 50), (EAST, 100), (WEST, 50), (WEST, 100)]
+    assert told[-1]["regions"] == {EAST: "promoted", WEST: "promoted"}
+    assert told[-1]["next"][-1] == f"rollout rollback {plan} --all-regions"
+    ended = max(one["at"] for one in told if one.get("gate") and one["region"] == EAST)
+    assert ended < min(one["at"] for one in told if one.get("gate") and one["region"] == WEST)
+
+
+def test_a_rollback_in_the_first_region_stops_the_second(plan: str) -> None:
+    result = run("apply", plan, "--scenario", "errors", "-o", "json")
+    told = objects(result)
+    assert result.exit_code == 3
+    assert {region for region, weight in shifts(told) if weight} == {EAST}
+    assert told[-1]["regions"] == {EAST: "rolled_back", WEST: "rolled_back"}
+
+
+def test_a_rollback_in_the_second_leaves_the_first_and_tells_how_to_revert_it(
+    plan: str, tmp_path: Path
+) -> None:
+    scenario = tmp_path / "later.yaml"
+    scenario.write_text(WORSE_LATER, "utf-8")
+    result = run("apply", plan, "--scenario", str(scenario))
+    assert result.exit_code == 3
+    assert "us-central1: promoted\neurope-west1: rolled back" in result.stdout
+    assert "next: rollout rollback ion-api --region us-central1 --project demo" in result.stdout
+
+
+def test_each_region_has_requests_of_its_own(plan: str) -> None:
+    told = objects(run("apply", plan, "--sandbox", "-o", "json"))
+    seen = {
+        region: [
+            m
+            for one in told
+            if one["event"] == "observed"
+            for m in one["minutes"].values()
+            if one["region"] == region
+        ]
+        for region in (EAST, WEST)
+    }
+    assert seen[EAST]
+    assert seen[EAST][0] != seen[WEST][0]
+
+
+def test_a_region_by_flag_is_the_only_one(plan: str) -> None:
+    told = objects(run("apply", plan, "--region", WEST, "--sandbox", "-o", "json"))
+    assert told[-1]["outcome"] == "promoted"
+    assert "regions" not in told[-1]
+
+
+def test_the_dry_run_tells_each_region(plan: str) -> None:
+    result = run("apply", plan, "--sandbox", "--dry-run")
+    assert result.exit_code == 0
+    assert "europe-west1, when us-central1 is promoted:" in result.stderr
+
+
+@pytest.mark.usefixtures("world")
+def test_an_act_of_a_person_needs_to_know_the_region(plan: str) -> None:
+    result = run("approve", plan)
+    assert result.exit_code == 2
+    assert "several regions (us-central1, europe-west1)" in result.stderr
+    assert "--all-regions" in result.stderr
+
+
+@pytest.mark.usefixtures("world")
+def test_status_shows_each_region_and_whom_it_waits_for(plan: str) -> None:
+    assert run("apply", plan, "--no-wait").exit_code == 0
+    standing = [json.loads(line) for line in run("status", plan, "-o", "json").stdout.splitlines()]
+    assert [one["region"] for one in standing] == [EAST, WEST]
+    assert standing[1]["waits_for"] == "us-central1 to be promoted; then this begins"
+
+
+@pytest.mark.usefixtures("world")
+def test_one_command_puts_every_region_back(plan: str) -> None:
+    assert run("apply", plan, "--no-wait").exit_code == 0
+    result = run("rollback", plan, "--all-regions", "--yes")
+    assert result.exit_code == 0
+    assert [line.partition(":")[0] for line in result.stdout.splitlines()] == [EAST, WEST]
+    outcomes = [
+        json.loads(line)["outcomes"][-1]["outcome"]
+        for line in run("history", plan, "-o", "json").stdout.splitlines()
+    ]
+    assert outcomes == ["rolled_back", "rolled_back"]
+
+
+@pytest.mark.usefixtures("world")
+def test_what_one_region_refuses_holds_up_no_other(plan: str) -> None:
+    assert run("apply", plan, "--no-wait", "--region", WEST).exit_code == 0
+    result = run("pause", plan, "--all-regions")
+    assert result.exit_code == 0
+    assert "us-central1: there is no rollout" in result.stderr
+    assert "europe-west1: paused" in result.stdout
+
+
+@pytest.mark.usefixtures("world")
+def test_run_again_it_goes_on_under_the_same_id(plan: str) -> None:
+    first = objects(run("apply", plan, "--no-wait", "-o", "json"))
+    again = objects(run("apply", plan, "--no-wait", "-o", "json"))
+    ids = {one["rollout"] for one in (*first, *again) if one["event"] == "started"}
+    assert len(ids) == 1
+    assert all(one["attached"] for one in again if one["event"] == "started")
+
+
+def test_a_job_of_several_regions_has_one_summary_with_each_ones_outcome(
+    plan: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    summary = tmp_path / "summary.md"
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    run("apply", plan, "--scenario", "errors")
+    text = summary.read_text("utf-8")
+    assert text.count("###") == 1
+    assert "- `us-central1`: rolled back\n- `europe-west1`: rolled back" in text
+
+
+def test_one_region_is_observed_at_a_time(plan: str) -> None:
+    result = run("apply", plan, "--sandbox", "--observe")
+    assert result.exit_code == 2
+    assert "--observe --region us-central1" in result.stderr
