@@ -315,7 +315,8 @@ def _closed(plan: Plan | None, connection: Connection) -> str:
     rule = plan.when.advance_only if plan else None
     if rule is None or is_open(rule, connection.now()):
         return ""
-    return f"The window is closed ({closed_text(rule, connection.now())}). "
+    opens = closed_text(rule, connection.now()).removeprefix("the window ")
+    return f"The window is closed ({opens}). "
 
 
 def _taking_back(connection: Connection) -> str:

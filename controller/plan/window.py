@@ -151,9 +151,9 @@ def moment_text(rule: AdvanceOnly, moment: datetime) -> str:
 
 
 def state_text(rule: AdvanceOnly, now: datetime) -> str:
-    """Return whether the window is open and until when: "open until …", "closed; … opens …"."""
+    """Return whether the window is open and until when: "open until …", "closed; opens …"."""
     if not is_open(rule, now):
-        return f"closed; {closed_text(rule, now)}"
+        return f"closed; {closed_text(rule, now).removeprefix('the window ')}"
     closes = next_change(rule, now)
     return "open" if closes is None else f"open until {moment_text(rule, closes)}"
 

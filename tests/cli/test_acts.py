@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from controller.cli import acts
 from controller.cli.app import cli
 from controller.cli.wiring import connect
 from controller.cli.wiring.serving import Served, served
@@ -193,3 +194,28 @@ def test_a_promotion_that_does_not_come_into_force_is_not_said_to_be_one(
         assert "not seen in force after 3 minutes" in result.stderr
         assert "promoted" not in result.stdout
         assert record_of(stuck).outcome is None
+
+
+CLOSED = """
+region: us-central1
+service: ion-api
+stages: [{weight: 50%, hold: 10m, approval: required}, {weight: 100%}]
+when: {advance_only: {hours: "03:00-04:00", zone: UTC}}
+"""
+
+
+def test_while_the_window_is_closed_an_approval_is_kept_and_going_on_asks(
+    world: Served, tmp_path: Path
+) -> None:
+    plan = tmp_path / "plan.yaml"
+    plan.write_text(CLOSED)
+    assert run("apply", str(plan), "--no-wait").exit_code == 0
+    told = run("approve", *SERVICE)
+    assert "kept until the window opens" in told.output
+    name = ServiceName("demo", "us-central1", "ion-api")
+    asked = acts._skipping(connect(name, dict.fromkeys(VARIABLES, world.address)))
+    assert asked.startswith("The window is closed (opens Tue 2026-01-06 03:00 UTC). Go on without")
+    assert run("advance", *SERVICE).exit_code == 2
+    assert run("advance", *SERVICE, "--yes", "--reason", "hotfix").exit_code == 0
+    last = [entry.reason for entry in record_of(world).transitions]
+    assert "advanced by olga@example.com outside the window: hotfix" in last
