@@ -99,9 +99,12 @@ def as_observed(plan: Plan, real: ServiceState, candidate: str) -> tuple[Plan, t
         told.append(f"not sent, for a revision that they ask has no tag and no URL: {unsent}")
     if any(stage.approval for stage in plan.stages):
         told.append("approvals are said, and taken for given")
+    if plan.notify:
+        told.append("the plan's messages are sent to nobody")
     evidence = replace(plan.evidence, arrival=0.0)
     when = replace(plan.when, both_failing=_untested(plan.when.both_failing))
-    return replace(plan, evidence=evidence, when=when, checks=sent), tuple(told)
+    plan = replace(plan, evidence=evidence, when=when, checks=sent, notify=())
+    return plan, tuple(told)
 
 
 def _untested(rule: BothFailing) -> BothFailing:

@@ -15,7 +15,7 @@ from controller.cli.observe import as_observed
 from controller.cli.wiring import rehearse
 from controller.cli.wiring.observed import ObservedRouter
 from controller.engine.observation import ServiceName, Target
-from controller.plan.model import BothFailing
+from controller.plan.model import BothFailing, Form, Notify
 from controller.ports import Change, Conflict
 from tests.engine.builders import HEALTH, NEW, OLD, PLAN, service_of, starting
 
@@ -107,6 +107,12 @@ class TestWhatCannotBeJudged:
         plan, _ = as_observed(PLAN, service_of(starting(), {OLD: 95, NEW: 5}), NEW)
         assert plan.evidence.arrival == 0
         assert plan.when.both_failing is BothFailing.HOLD
+
+    def test_nobody_is_told_of_what_did_not_happen(self) -> None:
+        heard = Notify("team", Form.WEBHOOK, "env:TEAM_URL")
+        plan, told = as_observed(replace(PLAN, notify=(heard,)), service_of(starting()), NEW)
+        assert plan.notify == ()
+        assert "the plan's messages are sent to nobody" in told
 
     def test_a_check_of_a_candidate_without_a_tag_is_not_sent_and_that_is_said(self) -> None:
         checked = replace(PLAN, checks=(HEALTH,))
