@@ -71,6 +71,7 @@ def test_a_candidate_without_traffic_is_said_to_be_not_judged(tmp_path: Path) ->
         told.stderr
     )
     assert "no data of the candidate" in told.stderr
+    assert told.stdout.startswith("observed: still in progress")
 
 
 @pytest.mark.parametrize("option", ["--no-wait", "--dry-run", "--replace", "--replan"])

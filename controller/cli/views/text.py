@@ -105,14 +105,20 @@ def _started(event: Started) -> tuple[str, ...]:
 
 def result(event: Finished) -> tuple[str, ...]:
     """Return the end as lines: one clear sentence, then the split and what to type now."""
-    observed = "" if not event.observed or event.outcome == "error" else "would be "
-    told = [f"{observed}{sentence(event.outcome, event.reason)}{_figures(event)}"]
+    told = [f"{_observed(event)}{sentence(event.outcome, event.reason)}{_figures(event)}"]
     if event.split:
         kept = " (nothing was moved)" if event.observed else ""
         told.append(f"traffic: {split_text(event.split)}{kept}")
     told += [f"{region}: {OUTCOMES.get(how, how)}" for region, how in event.regions.items()]
     told += [f"next: {command}" for command in event.next]
     return tuple(told)
+
+
+def _observed(event: Finished) -> str:
+    """Return what comes before an outcome that did not happen, or that nothing came of."""
+    if not event.observed or event.outcome == "error":
+        return ""
+    return "would be " if event.outcome in {"promoted", "rolled_back"} else "observed: "
 
 
 def sentence(outcome: str, reason: str) -> str:
