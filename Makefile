@@ -2,7 +2,7 @@
 # files it was made from sets up again. Paths in recipes are relative, so that the checkout may lie
 # under a path with spaces. Logic of more than a few lines belongs in Python.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check check-image fix simulate bench bench-gates calibrate lock clean
+.PHONY: help demo test check check-image check-gcloud fix simulate bench bench-gates calibrate lock clean
 .DELETE_ON_ERROR:
 SHELL := /bin/sh
 
@@ -39,6 +39,9 @@ check: .venv/.dev ## format, lint, types, layer order, and what tracked files ma
 
 check-image: .venv/.dev ## do what the Dockerfile of examples/scheduled does, in a fresh environment
 	@folder="$$(mktemp -d)" && trap 'rm -rf "$$folder"' EXIT && $(PY) -m tests.examples.dockerfile "$$folder/image"
+
+check-gcloud: .venv/.dev ## drive the sandbox with the real gcloud, every command that docs/gcloud.md tells
+	@ROLLOUT_TEST_GCLOUD=all $(PY) -m pytest -q tests/cli/test_gcloud.py
 
 fix: .venv/.dev ## format, and mend what ruff can mend
 	@.venv/bin/ruff check --fix $(TARGETS)

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import click
 
 from controller.cli import options
 
-VARIABLES = (
+ENDPOINTS = (
     "CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN",
     "CLOUDSDK_API_ENDPOINT_OVERRIDES_MONITORING",
-    "ROLLOUT_SANDBOX_CLOCK",
+    "CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDRESOURCEMANAGER",
 )
+VARIABLES = (*ENDPOINTS, "ROLLOUT_SANDBOX_CLOCK")  # what is at the world's address
+FOR_GCLOUD = {
+    "CLOUDSDK_AUTH_DISABLE_CREDENTIALS": "true",
+    "CLOUDSDK_PROXY_TYPE": "http_no_tunnel",  # it asks REGION-HOST, which has no address
+    "CLOUDSDK_PROXY_ADDRESS": "127.0.0.1",
+    "CLOUDSDK_CORE_SHOULD_PROMPT_TO_ENABLE_API": "false",
+    "CLOUDSDK_CORE_DISABLE_PROMPTS": "1",
+    "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING": "true",
+    "CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK": "true",
+}
+"""What gcloud needs beside the addresses; `rollout` takes no notice of it."""
 
 
 @click.group(name="sandbox")
@@ -53,9 +66,9 @@ def serve(
 ) -> None:
     """Serve a world on one loopback port, gRPC and HTTP/1.1, until Ctrl-C.
 
-    The first line says that it is ready: the address, and the environment to paste. To `apply` a
-    plan against it give the plan here as well: only then does the world answer its checks and have
-    its metrics.
+    The first line says that it is ready, the others are the environment to paste, for `rollout`
+    and for gcloud. To `apply` a plan against it give the plan here as well: only then does the
+    world answer its checks and have its metrics.
 
     \b
     Example:
@@ -86,17 +99,27 @@ def serve(
         stopped.wait()
 
 
-def _tell(address: str, port: int, around: dict[str, str], output: str) -> None:
-    """Write the one line that says the world is ready."""
+def environment_of(address: str, port: int, around: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables by which rollout and gcloud are in a served world."""
+    addresses = dict.fromkeys(VARIABLES, address)
+    endpoints = dict.fromkeys(ENDPOINTS, f"{address}/")  # gcloud takes none without the slash
+    gcloud = {**FOR_GCLOUD, "CLOUDSDK_PROXY_PORT": str(port)}
+    return {**addresses, **endpoints, **around, **gcloud}
+
+
+def _tell(address: str, port: int, around: Mapping[str, str], output: str) -> None:
+    """Write that the world is ready, in one line, then the environment a line each."""
     import json
 
-    environment = {**dict.fromkeys(VARIABLES, address), **around}
+    environment = environment_of(address, port, around)
     if output == "json":
         ready = {"event": "listening", "port": port, "address": address, "env": environment}
         click.echo(json.dumps({"version": 1, **ready}))
     else:
-        pasted = " ".join(f"{variable}={value}" for variable, value in environment.items())
-        click.echo(f"listening on {address}; paste: export {pasted}")
+        click.echo(f"listening on {address}; to use it, paste what follows")
+        for variable, value in environment.items():
+            click.echo(f"export {variable}={value}")
+        click.echo('export CLOUDSDK_CONFIG="$(mktemp -d)"  # gcloud: nothing of your own settings')
 
 
 @cli.command(name="list")

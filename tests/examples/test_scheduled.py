@@ -192,7 +192,7 @@ def test_the_image_installs_the_locked_set_by_hash_and_nothing_else() -> None:
             assert "--require-hashes" in install
             assert all((ROOT / name).is_file() for name in files)
         else:
-            assert "--no-deps --no-build-isolation ." in install
+            assert install.endswith("--no-deps wheels/*.whl")  # our own, built a line before
     locked = {name for install in installs for name in re.findall(r"-r (\S+)", install)}
     assert locked == {"requirements.txt", "requirements-build.txt"}
 
