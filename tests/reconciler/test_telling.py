@@ -298,3 +298,24 @@ def test_whoever_a_replanned_plan_adds_hears_nothing_of_the_past() -> None:
     again.begin(Wish(replace(PLAN, notify=(ALL,)), "ada", "r2", replan=True))
     ticked(world, again, 3)
     assert ears.heard == []
+
+
+@dataclass
+class Overlapped(Ears):
+    """While it tells, another pass of the same schedule looks: its first is not over yet."""
+
+    other: Reconciler | None = None
+
+    def tell(self, letters: Sequence[Letter]) -> Sequence[Delivery]:
+        if self.other is not None:
+            self.other.tick()
+        return super().tell(letters)
+
+
+def test_of_two_passes_of_a_schedule_that_overlap_the_one_that_wrote_tells() -> None:
+    world, theirs = a_world(revisions=BAD), Ears()
+    mine = Overlapped(other=Reconciler(ports_with(world, theirs), NAME))
+    reconciler = hearing(world, mine, "schedule")
+    list(ticks(world, lambda _: reconciler))
+    assert mine.heard == [("team", "rolled_back")]
+    assert theirs.heard == []
