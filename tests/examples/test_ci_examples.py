@@ -130,6 +130,13 @@ def test_the_schedule_takes_up_what_is_under_way_by_its_record() -> None:
         assert all("--all" in arguments for arguments in ticks)
 
 
+def test_a_job_that_waits_does_not_hold_up_the_passes() -> None:
+    document = yaml.safe_load((ROOT / "examples" / "github-actions.yml").read_text("utf-8"))
+    assert "github.event_name" in document["concurrency"]["group"]
+    jobs = {n: job for n, job in document["jobs"].items() if "rollout wait" in str(job)}
+    assert [job["if"] for job in jobs.values()] == ["github.event_name == 'workflow_dispatch'"]
+
+
 @pytest.mark.parametrize(
     ("command", "arguments"),
     [pytest.param(c, a, id=f"{p.stem}-{c}") for p in EXAMPLES for c, a in commands(p)],
