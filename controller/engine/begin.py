@@ -113,6 +113,14 @@ def begin(
     return _anew(wish, service, candidate, stable, record, now, deploy)
 
 
+def is_under_way(wish: Wish, record: Record, service: ServiceState) -> bool:
+    """Tell whether the rollout under way is one of the very plan that is wished for."""
+    if wish.image and not runs_image(record, service, wish.image):
+        return False
+    active = record.uid == service.uid and record.phase is not Phase.DONE
+    return active and digest(pinned(wish.plan, record.candidate)) == record.digest
+
+
 def runs_image(record: Record, service: ServiceState, image: str) -> bool:
     """Tell whether the rollout under way is of a candidate made of this image."""
     under_way = record.uid == service.uid and record.phase is not Phase.DONE

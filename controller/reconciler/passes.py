@@ -373,10 +373,13 @@ class Reconciler:
     def _begin_on(self, wish: Wish, service: ServiceState, now: datetime) -> beginning.Beginning:
         record = decode(service.record_text) if service.record_text is not None else None
         router = self.ports.router
-        if wish.image:
-            found = self._of_image(wish.image, service, record)
-        else:
-            found = self._named(wish.plan, service)
+        found = self._wanted(wish, service, record)
+        if self._is_lost_under_way(wish, service, record, found):
+            assert record is not None
+            self._observer = replace(self._observer, trusted=record.digest)
+            return Attach(record, plan_of(record.plan))
+        if isinstance(found, Missing):
+            raise found
         if isinstance(found, Refusal):
             return found
         candidate, deploy = found
@@ -394,6 +397,37 @@ class Reconciler:
         if isinstance(begun, Decision) and begun.action is Action.START:
             return self._preflighted(wish.plan, service, chosen, begun, now)
         return begun
+
+    def _wanted(
+        self, wish: Wish, service: ServiceState, record: Record | None
+    ) -> tuple[RevisionState, Deploy | None] | Refusal | Missing:
+        """Return the revision that is meant now, or why there is none."""
+        try:
+            if wish.image:
+                return self._of_image(wish.image, service, record)
+            return self._named(wish.plan, service)
+        except Missing as error:
+            return error
+
+    def _is_lost_under_way(
+        self,
+        wish: Wish,
+        service: ServiceState,
+        record: Record | None,
+        found: tuple[RevisionState, Deploy | None] | Refusal | Missing,
+    ) -> bool:
+        """Tell whether what is wanted is under way, but its candidate is deleted or not ready.
+
+        The plan then means another revision, or none: the roll back may not hang on that.
+        """
+        if record is None or not beginning.is_under_way(wish, record, service):
+            return False
+        if isinstance(found, tuple) and found[0].name == record.candidate:
+            return False
+        try:
+            return self.ports.router.revision(self.name, record.candidate).ready is False
+        except Missing:
+            return True
 
     def _named(
         self, plan: Plan, service: ServiceState

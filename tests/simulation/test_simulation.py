@@ -8,10 +8,10 @@ import sys
 
 import pytest
 
-from tests.simulation.drawing import draw
+from tests.simulation.drawing import CANDIDATE, draw
 from tests.simulation.playing import Result, Run
-from tests.simulation.scene import Incident, Scene
-from tests.simulation.scenes import BAD, calm
+from tests.simulation.scene import Incident, Process, Scene
+from tests.simulation.scenes import BAD, PLAN, calm
 from tests.simulation.wires import Wires
 
 
@@ -38,7 +38,7 @@ def test_a_seed_breaks_nothing(seed: int, wires: Wires) -> None:
 
 def test_a_seed_means_the_same_run_whatever_the_hashes(wires: Wires) -> None:
     code = (
-        "from tests.simulation.drawing import draw\n"
+        "from tests.simulation.drawing import CANDIDATE, draw\n"
         "from tests.simulation.playing import Run\n"
         "from tests.simulation.wires import Wires\n"
         "print(*Run(draw(3), Wires(), traced=True).play().trace, sep='\\n')"
@@ -63,3 +63,15 @@ def test_controllers_go_on_from_an_older_record_that_a_person_resumed(wires: Wir
     older = Incident("older record", start=700)
     result = played(calm(older, answers="approve"), wires)
     assert result.outcome == "promoted"
+
+
+@pytest.mark.parametrize("named", [CANDIDATE, "latest-ready"])
+@pytest.mark.parametrize("kind", ["unready", "delete revision"])
+def test_a_candidate_lost_while_nobody_ran_is_rolled_back_by_the_next_apply(
+    kind: str, named: str, wires: Wires
+) -> None:
+    """`apply` refused to attach: what the plan means was another revision then, or none."""
+    lost = Incident(kind, CANDIDATE, start=500, end=2000)
+    passes = (Process("controller-s", schedule=60),)
+    plan = PLAN.replace(f"candidate: {CANDIDATE}", f"candidate: {named}")
+    assert played(calm(lost, processes=passes, plan=plan), wires).outcome == "rolled_back"
