@@ -2,7 +2,7 @@
 # files it was made from sets up again. Paths in recipes are relative, so that the checkout may lie
 # under a path with spaces. Logic of more than a few lines belongs in Python.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check check-image check-gcloud fix simulate bench bench-gates calibrate lock clean
+.PHONY: help demo test check check-image check-gcloud fix simulate bench bench-gates bench-ticks calibrate lock clean
 .DELETE_ON_ERROR:
 SHELL := /bin/sh
 
@@ -49,6 +49,9 @@ fix: .venv/.dev ## format, and mend what ruff can mend
 
 bench: .venv/.run ## measure start-up, status, rehearsal and replay against their goals
 	@met=0; for b in start_up status rehearsal replay; do $(PY) benchmarks/$$b.py || met=1; done; exit $$met
+
+bench-ticks: .venv/.run ## measure passes of a schedule: against one long apply, and over 200 services
+	@met=0; for b in by_ticks tick_all; do $(PY) -m benchmarks.$$b || met=1; done; exit $$met
 
 calibrate: .venv/.run ## measure how often each type of gate fails a candidate that is at its limit
 	@$(PY) benchmarks/gates/calibrate.py

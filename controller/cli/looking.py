@@ -34,7 +34,8 @@ EVERY = timedelta(seconds=30)  # between looks while nothing is in flight
 _IN_FLIGHT = (State.STARTING, State.SHIFTING, State.ROLLING_BACK)
 _ASKED_FOR = re.compile(r"(?:shift to|step back to|test at|back to) (\d{1,3})%")
 _IN_FORCE = re.compile(r"(\d{1,3})% in force")
-_TOLD_OTHERWISE = re.compile(r"asked: .*|rolled back|promoted|cancelled|started")
+_ASKED = "asked: "
+_TOLD_OTHERWISE = re.compile(r"rolled back|promoted|cancelled|started")
 
 
 class Looker:
@@ -95,7 +96,7 @@ class Looker:
         if known is not None:
             for one in _since(record.transitions, known.transitions[-1:]):
                 yield from _told(one, record)
-        if record.ask is not None and (known is None or known.ask != record.ask):
+        if record.ask is not None and known is None:
             ask = record.ask
             yield Asked(ask.since, ask.kind.value, ask.reason, record.stage)
         if decision.state is State.TAKEN_OVER is not self._state:
@@ -139,6 +140,8 @@ def _told(one: Transition, record: Record) -> Iterator[Event]:
         split = shares(record.before, record.candidate, weight)
         reason = "in force" if in_force else one.reason
         yield Shifted(one.at, split, in_force=in_force is not None, reason=reason)
+    elif one.what.startswith(_ASKED):
+        yield Asked(one.at, one.what.removeprefix(_ASKED), one.reason, record.stage)
     elif not _TOLD_OTHERWISE.fullmatch(one.what):
         who = f" (by {one.by})" if one.by and one.by not in one.reason else ""
         yield Message(one.at, "info", f"{one.what}: {one.reason}{who}")
