@@ -39,6 +39,7 @@ class Screen:
     def __init__(self, stderr: TextIO) -> None:
         self.console = Console(file=stderr, highlight=False)
         self.last: dict[str, Tick | None] = {}
+        self._results: list[tuple[TextIO, str]] = []
         self._live = Live(
             get_renderable=self._render,
             console=self.console,
@@ -50,13 +51,20 @@ class Screen:
         self._live.start()
 
     def close(self) -> None:
-        """Take the drawing away and give the terminal back."""
+        """Take the drawing away, give the terminal back, and write the results."""
         self._live.stop()
+        results, self._results = self._results, []
+        for stream, line in results:
+            text.write(stream, line)
 
-    def leave(self, title: str) -> None:
-        """Draw one less; with the last one, or with the whole of them, the drawing ends."""
+    def leave(self, title: str, stream: TextIO, lines: Sequence[str]) -> None:
+        """Draw one less; with the last one, or with the whole of them, the drawing ends.
+
+        A result waits for that: written into the drawing it would break it.
+        """
         is_the_whole = title not in self.last
         self.last.pop(title, None)
+        self._results += [(stream, line) for line in lines]
         if is_the_whole or not self.last:
             self.close()
 
@@ -95,10 +103,9 @@ class LiveView:
             for line in text.lines(event):
                 self._say(f"{text.stamp(event.at)}  {self._named}{line}")
             return
-        self._screen.leave(self._title)
-        for line in text.lines(event):
-            stream = self._screen.console.file if event.outcome == "error" else self._stdout
-            text.write(stream, f"{self._named}{line}")
+        lines = [f"{self._named}{line}" for line in text.lines(event)]
+        is_error = event.outcome == "error"
+        self._screen.leave(self._title, self._stderr if is_error else self._stdout, lines)
 
     def tick(self, tick: Tick) -> None:
         """Take a pass to be drawn next."""
