@@ -74,7 +74,8 @@ def _decide_seen(
     lost = _candidate_lost(record, observation, service)
     way_back = _no_way_back(record, observation)
     if lost and not way_back:
-        return moves.roll_back(record, service, now, lost)
+        left = _without_dead_tags(record, observation, service)
+        return moves.roll_back(record, left, now, lost)
     if record.shift is not None:
         return _shifting(plan, record, observation, service, now, way_back)
     if way_back or (record.ask and record.ask.kind is AskKind.NO_WAY_BACK):
@@ -136,6 +137,19 @@ def _candidate_lost(record: Record, observation: Observation, service: ServiceSt
             return f"the candidate lost its readiness: {revision.why or 'no reason given'}"
         case _:
             return ""
+
+
+def _without_dead_tags(
+    record: Record, observation: Observation, service: ServiceState
+) -> ServiceState:
+    """Return the service without tags of a candidate that is gone, whoever set them.
+
+    They name nothing any more, and a write that repeats them may be refused or not come into force.
+    """
+    if not isinstance(observation.candidate, Gone):
+        return service
+    left = tuple(t for t in service.targets if t.percent or t.revision != record.candidate)
+    return replace(service, targets=left)
 
 
 def _no_way_back(record: Record, observation: Observation) -> str:

@@ -32,6 +32,7 @@ from controller.engine.observation import (
 )
 from controller.engine.preflight import looks_back, preflight
 from controller.engine.record import Phase, Record, Transition, stamp
+from controller.engine.split import TAG_NEW, tags_fit
 from controller.engine.telling import gap_noted
 from controller.engine.watching import continued
 from controller.gates.evidence import Query, Readings
@@ -254,7 +255,10 @@ class Reconciler:
             if known is None:
                 raise Unreadable(f"the record on the service cannot be read: {error}") from error
             return known, f"the record on the service cannot be read any more: {error}"
-        return self._reconciled(self._known_after(written), written, now)
+        known = self._known_after(written)
+        if known is None and _is_from_before(written, service):
+            return written, "the record is older than the tags: somebody wrote it back"
+        return self._reconciled(known, written, now)
 
     def _reconciled(
         self, known: Record | None, written: Record, now: datetime
@@ -503,6 +507,20 @@ def _read(text: str) -> Record:
     if written.phase is not Phase.DONE:
         must_fit(plan_of(written.plan), written)
     return written
+
+
+def _is_from_before(written: Record, service: ServiceState) -> bool:
+    """Tell whether a rollout that the record calls active has ended: its tag is gone.
+
+    Whoever writes an old state back, as Terraform does, brings the annotation, but not the tag that
+    the end took away. Who remembers the end needs no such sign; a fresh process has no other.
+    """
+    active = written.phase not in (Phase.DONE, Phase.ROLLING_BACK) and written.uid == service.uid
+    return (
+        active
+        and tags_fit(service.name.service)
+        and not any(target.tag == TAG_NEW for target in service.targets)
+    )
 
 
 def _is_later(written: Record, known: Record) -> bool:

@@ -121,6 +121,9 @@ class Service:
                 return f"Revision '{name}' not found."
             if found.ready is False:
                 return f"Revision '{name}' is not ready and cannot serve traffic. {found.why}"
+        for tag, name in self.tags().items() if lines is self.traffic else ():
+            if name not in self.revisions:
+                return f"Revision '{name}' of tag '{tag}' not found."
         return ""
 
 
@@ -225,7 +228,8 @@ class Cloud:
         tags = [line.tag for line in lines if line.tag]
         if len(set(tags)) != len(tags):
             raise Answer("INVALID_ARGUMENT", "spec.traffic: a tag is used twice.")
-        if any(line.revision and line.revision not in old.revisions for line in lines):
+        refuses = self.scene.shape.refuses_missing
+        if refuses and any(line.revision and line.revision not in old.revisions for line in lines):
             raise Answer("INVALID_ARGUMENT", "spec.traffic: a revision was not found.")
         notes = {k: v for k, v in metadata.get("annotations", {}).items() if k != MODIFIER}
         return self._write(

@@ -124,6 +124,7 @@ def _shape(rng: Random) -> Shape:
         generation_on_notes=rng.random() < 0.7,
         version_on_notes=rng.random() < 0.8,
         version_on_status=rng.random() < 0.3,
+        refuses_missing=rng.random() < 0.5,
     )
 
 

@@ -14,6 +14,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.simulation.report import write_section
+
 ROOT = Path(__file__).resolve().parents[2]
 SEEDS_MOST = 600
 SECONDS_MOST = 600
@@ -263,14 +265,21 @@ def main(arguments: list[str]) -> int:
     """Break one thing after the other; return 1 where one is not found."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation.mutations")
     parser.add_argument("names", nargs="*", help="only those whose name contains one of these")
-    wanted = parser.parse_args(arguments).names
+    parser.add_argument("--write", action="store_true", help="put the table into the docs")
+    given = parser.parse_args(arguments)
+    wanted = given.names
     chosen = [m for m in MUTATIONS if not wanted or any(name in m.name for name in wanted)]
     missed = 0
+    lines = ["| breakage | found by |", "|---|---|"]
     for mutation in chosen:
         said = found(mutation)
         missed += not said
-        print(f"{mutation.name}: {said or f'NOT FOUND in {SEEDS_MOST} seeds'}", flush=True)
+        told = said or f"NOT FOUND in {SEEDS_MOST} seeds"
+        lines.append(f"| {mutation.name} | {told.partition(' (at')[0]} |")
+        print(f"{mutation.name}: {told}", flush=True)
     print(f"{len(chosen) - missed} of {len(chosen)} found")
+    if given.write:
+        write_section("mutations", "\n".join(lines))
     return 1 if missed else 0
 
 

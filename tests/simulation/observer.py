@@ -186,8 +186,12 @@ class Observer:
         if ours is None:
             return False
         last = noted(ours.record)
-        if last is None or last.phase == "done":
+        if last is None:
             return False
+        if last.phase == "done":  # what is active now is an older record, written back
+            left = self.record()
+            same = now is not None and now.uid == ours.uid
+            return same and left is not None and left.phase != "done"
         return (
             now is None
             or now.uid != ours.uid
@@ -280,8 +284,8 @@ class Observer:
         strange = {k: v for k, v in old.notes.items() if k not in (RECORD, MODIFIER)}
         left = {k: v for k, v in new.notes.items() if k not in (RECORD, MODIFIER)}
         self._must(strange == left, "others' annotations are left", lambda: f"{left}")
-        tags = {t: r for t, r in old.tags().items() if t not in OURS}
-        now = {t: r for t, r in new.tags().items() if t not in OURS}
+        tags = {t: r for t, r in old.tags().items() if t not in OURS and r in old.revisions}
+        now = {t: r for t, r in new.tags().items() if t not in OURS and r in old.revisions}
         self._must(tags == now, "others' tags are left", lambda: f"{tags} → {now}")
         size = len((new.record or "").encode())
         self._must(size <= 24_000, "the record fits", lambda: f"{size} bytes")

@@ -96,7 +96,8 @@ class Shape:
     tags: users' own, tag → revision. Variants of what is not known of Cloud Run:
     generation_on_notes: a write of annotations alone raises the generation. version_on_notes: it
     moves the version that a later write is checked against. version_on_status: a change of status
-    moves it too.
+    moves it too. refuses_missing: a traffic list with a revision that does not exist is refused at
+    once, else it never comes into force.
     """
 
     before: Mapping[str, int]
@@ -106,6 +107,7 @@ class Shape:
     generation_on_notes: bool = True
     version_on_notes: bool = True
     version_on_status: bool = False
+    refuses_missing: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from tests.simulation.drawing import CANDIDATE, draw
+from tests.simulation.kills import enumerated
 from tests.simulation.playing import Result, Run
-from tests.simulation.scene import Incident, Process, Scene
+from tests.simulation.scene import Incident, Process, Scene, Truth
 from tests.simulation.scenes import BAD, PLAN, calm
 from tests.simulation.wires import Wires
 
@@ -55,6 +57,15 @@ def test_a_seed_means_the_same_run_whatever_the_hashes(wires: Wires) -> None:
     assert tuple(other.stdout.splitlines()) == played(draw(3), wires).trace
 
 
+@pytest.mark.parametrize("name", ["a bad candidate", "an approval"])
+def test_killed_or_failing_at_any_call_it_ends_as_it_does_undisturbed(
+    name: str, wires: Wires
+) -> None:
+    counts, wrong = enumerated(name, wires, every=97, for_good=False)
+    assert counts
+    assert not wrong, "\n".join(wrong)
+
+
 # What it found ----------------------------------------------------------------------------------
 
 
@@ -75,3 +86,19 @@ def test_a_candidate_lost_while_nobody_ran_is_rolled_back_by_the_next_apply(
     passes = (Process("controller-s", schedule=60),)
     plan = PLAN.replace(f"candidate: {CANDIDATE}", f"candidate: {named}")
     assert played(calm(lost, processes=passes, plan=plan), wires).outcome == "rolled_back"
+
+
+def test_a_record_from_before_the_roll_back_begins_nothing_anew(wires: Wires) -> None:
+    """Terraform wrote it back after the end; the next apply gave the candidate traffic again."""
+    unhealthy = {"*": Truth(), CANDIDATE: Truth(health=500)}
+    checked = PLAN.replace('/health",', '/health", when: stages,')
+    old = Incident("older record", start=600)
+    result = played(calm(old, truths=unhealthy, plan=checked), wires)
+    assert result.outcome == "taken over"
+
+
+def test_a_users_tag_on_a_deleted_candidate_does_not_hold_the_roll_back(wires: Wires) -> None:
+    """Each write repeated the tag, which named nothing any more, and was refused for ever."""
+    tagged = replace(calm().shape, tags={"try": CANDIDATE})
+    deleted = Incident("delete revision", CANDIDATE, start=500)
+    assert played(calm(deleted, shape=tagged), wires).outcome == "rolled_back"

@@ -1,0 +1,64 @@
+"""Figures into docs/reliability.md: each command writes its own section, between two marks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
+STATES = (
+    "none", "starting", "running", "paused", "asking", "shifting", "taken over", "rolling back",
+    "done",
+)  # fmt: skip
+
+
+def write_section(name: str, text: str, page: Path = PAGE) -> None:
+    """Replace a section of the page. Raises ValueError where its marks are missing."""
+    begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+    old = page.read_text(encoding="utf-8")
+    head, found, rest = old.partition(begin)
+    _, closed, tail = rest.partition(end)
+    if not found or not closed:
+        raise ValueError(f"{page.name} has no section {name}")
+    page.write_text(head + begin + text.rstrip() + "\n" + end + tail, encoding="utf-8")
+
+
+def figures(seeds: str, number: int, looks: int, days: float, counts: Counter[str]) -> str:
+    """Return the tables of a run: what was played, what struck, what was checked."""
+    faults = {k.removeprefix("fault "): n for k, n in counts.items() if k.startswith("fault ")}
+    checks = {k.removeprefix("checked "): n for k, n in counts.items() if k.startswith("checked ")}
+    return "\n".join(
+        (
+            f"Seeds {seeds}: {number:,} rollouts, {looks:,} looks, "
+            f"{counts['calls observed']:,} calls watched, {days / 365:.2f} virtual years, "
+            f"{sum(faults.values()):,} incidents, {sum(checks.values()):,} invariants checked, "
+            f"{counts['violations']:,} rollouts with a violation.",
+            "",
+            *_table("incident", faults),
+            "",
+            *_table("invariant", checks),
+        )
+    )
+
+
+def cells(counts: Counter[tuple[str, str, str]]) -> str:
+    """Return the table incident × state; each count is over all kinds of stage."""
+    rows = sorted({what for _, what, _ in counts})
+    lines = [f"| incident | {' | '.join(STATES)} |", "|---|" + "---:|" * len(STATES)]
+    for what in rows:
+        in_state: Counter[str] = Counter()
+        for (state, one, _), number in counts.items():
+            if one == what:
+                in_state[state] += number
+        row = " | ".join(str(in_state[state] or "–") for state in STATES)
+        lines.append(f"| {what} | {row} |")
+    kinds = sorted({kind for _, _, kind in counts})
+    reached = len(counts)
+    return "\n".join(
+        (f"{reached:,} cells with the kind of stage ({', '.join(kinds)}).", "", *lines)
+    )
+
+
+def _table(what: str, found: dict[str, int]) -> list[str]:
+    lines = [f"| {what} | times |", "|---|---:|"]
+    return lines + [f"| {name} | {number:,} |" for name, number in sorted(found.items())]
