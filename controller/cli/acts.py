@@ -136,6 +136,7 @@ def _run(
 ) -> None:
     """Ask where it must be asked, do it in each region meant, and say what is so now."""
     from controller.cli.target import find
+    from controller.engine.codec import Unreadable
 
     found = find(given["target"], project=given["project"], region=given["region"])
     if found.later and not given["all_regions"]:
@@ -152,11 +153,20 @@ def _run(
         here = replace(found, name=name, later=(), plan=None, argument=name.service)
         try:
             _do(replace(act, connection=replace(connection, name=name)), here, given)
-        except (Stop, PortError) as error:
-            stops.append(as_stop(error))
+        except (Stop, PortError, Unreadable) as error:
+            unread = isinstance(error, Unreadable)
+            mend = f"`rollout rollback {here.place}` works without it"
+            stops.append(Stop(str(error), mend) if unread else as_stop(error))
             click.echo(f"{name.region}: {stops[-1].message}", err=True)
-    if stops and (len(stops) == len(found.names) or any(s.exit_code == Code.SPLIT for s in stops)):
-        raise max(stops, key=lambda stop: stop.exit_code)
+    # A region to which the act does not apply is no error beside one where it was done. What could
+    # not be done is one; so is a region that may serve the candidate on, whatever hindered it.
+    failed = [stop for stop in stops if word == "rollback" or not isinstance(stop, Refused)]
+    if failed or len(stops) == len(found.names):
+        raise max(failed or stops, key=lambda stop: stop.exit_code)
+
+
+class Refused(Stop):
+    """What a service refuses because the act makes no sense there now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +196,7 @@ def _do(act: Act, found: Target, given: dict[str, Any]) -> None:
     )
     if isinstance(done, Refusal):
         if done.exit_code:
-            raise Stop(done.reason, done.mend, done.exit_code)
+            raise Refused(done.reason, done.mend, done.exit_code)
         _say(done.reason, found, given, at=connection.now())
         return
     _show_messages(done, given["output"])

@@ -13,6 +13,9 @@ from click.testing import CliRunner, Result
 from controller.cli.app import cli
 from controller.cli.target import find
 from controller.cli.wiring.serving import Served, served
+from controller.cloud.run import CloudRun
+from controller.engine.observation import ServiceName, ServiceState
+from controller.ports import Unavailable
 from tests.cli.test_acts import live_in
 
 EAST, WEST = "us-central1", "europe-west1"
@@ -161,6 +164,34 @@ def test_what_one_region_refuses_holds_up_no_other(plan: str) -> None:
     assert result.exit_code == 0
     assert "us-central1: there is no rollout" in result.stderr
     assert "europe-west1: paused" in result.stdout
+
+
+@pytest.mark.usefixtures("world")
+def test_a_region_that_could_not_be_rolled_back_is_an_error(
+    plan: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("apply", plan, "--no-wait").exit_code == 0
+    fresh = CloudRun.fresh
+
+    def only_west(self: CloudRun, name: ServiceName) -> ServiceState:
+        if name.region == EAST:
+            raise Unavailable("Cloud Run does not answer", "try again")
+        return fresh(self, name)
+
+    monkeypatch.setattr(CloudRun, "fresh", only_west)
+    result = run("rollback", plan, "--all-regions", "--yes")
+    assert result.exit_code == 1
+    assert "us-central1: Cloud Run does not answer" in result.stderr
+    assert "europe-west1: rolled back" in result.stdout
+
+
+@pytest.mark.usefixtures("world")
+def test_a_region_in_which_nothing_can_be_rolled_back_is_an_error(plan: str) -> None:
+    assert run("apply", plan, "--no-wait", "--region", WEST).exit_code == 0
+    result = run("rollback", plan, "--all-regions", "--yes")
+    assert result.exit_code == 1
+    assert "us-central1: no record tells what stable is" in result.stderr
+    assert "europe-west1: rolled back" in result.stdout
 
 
 @pytest.mark.usefixtures("world")
