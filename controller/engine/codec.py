@@ -130,7 +130,7 @@ def _plain(r: Record) -> dict[str, Any]:
         "heard": dict(r.heard),
         "hand": r.hand and [r.hand.by, r.hand.split],
         "outcomes": [
-            [o.outcome, o.candidate, _time(o.at), o.reason, o.by, dict(o.before)]
+            [o.outcome, o.candidate, _time(o.at), o.reason, o.by, dict(o.before), o.rollout]
             for o in r.outcomes
         ],
         "duty": r.duty or None,
@@ -229,7 +229,9 @@ def _outcome(v: Any) -> Outcome:
     before = _split(v[5]) if v[5] else {}
     if v[0] not in ("promoted", "rolled_back", "cancelled"):
         raise ValueError(f"not an outcome: {v[0]!r}")
-    return Outcome(_text(v[0]), _text(v[1]), _must_time(v[2]), _text(v[3]), _text(v[4]), before)
+    rollout = _text(v[6]) if len(v) > 6 else ""
+    at = _must_time(v[2])
+    return Outcome(_text(v[0]), _text(v[1]), at, _text(v[3]), _text(v[4]), before, rollout)
 
 
 def _split(value: Any) -> dict[str, int]:

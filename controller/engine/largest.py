@@ -51,6 +51,7 @@ _WHEN = datetime(2026, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 _MINUTE = _WHEN.replace(second=0, microsecond=0)
 _NAME = "x" * 63  # Cloud Run's longest revision name
 _PERSON = "x" * 40
+_ID = "x" * 24
 _REASON = "x" * REASON_BYTES_MAX
 # request_latencies grows by 1.1 a bucket: one side's answers lie in 60 buckets where the slowest
 # takes 300 times as long as the fastest. Wider ones cost their bytes and are cut by nobody.
@@ -69,7 +70,7 @@ def largest_record(plan: Plan) -> int:
     names = [gate.name for gate in gates]
     sides = sum(plan.needs(f"{side}.url") for side in ("candidate", "stable"))
     record = Record(
-        rollout="x" * 24,
+        rollout=_ID,
         uid="x" * 36,
         plan=to_json(plan),
         digest=digest(plan),
@@ -110,7 +111,7 @@ def largest_record(plan: Plan) -> int:
         noted=99_999,
         heard={one.name: 99_999 for one in plan.notify},
         hand=Hand(_REASON, "x" * HAND_DIGEST) if plan.notify else None,
-        outcomes=(Outcome("rolled_back", _NAME, _WHEN, _REASON, "", before),) * OUTCOMES_KEPT,
+        outcomes=(Outcome("rolled_back", _NAME, _WHEN, _REASON, "", before, _ID),) * OUTCOMES_KEPT,
         duty="x" * DUTY_MAX,
         after=plan.regions[-1] if plan.later_regions else "",
         served=_REQUESTS,

@@ -352,7 +352,8 @@ def _ended(
     raises: bool = False,
     verdicts: Mapping[str, Verdict] | None = None,
 ) -> Decision:
-    entry = Outcome(outcome, record.candidate, now, cut(reason), by, dict(record.before))
+    before = dict(record.before)
+    entry = Outcome(outcome, record.candidate, now, cut(reason), by, before, record.rollout)
     done = replace(
         record,
         phase=Phase.DONE,

@@ -120,7 +120,7 @@ class Transition:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a rollout ended: promoted, rolled_back or cancelled."""
+    """How a rollout ended: promoted, rolled_back or cancelled. rollout: its id."""
 
     outcome: str
     candidate: str
@@ -128,6 +128,7 @@ class Outcome:
     reason: str
     by: str = ""
     before: Mapping[str, int] = field(default_factory=dict)  # the way back after promotion
+    rollout: str = ""
 
 
 @dataclass(frozen=True, slots=True)

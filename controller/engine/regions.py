@@ -105,8 +105,8 @@ def _of_record(record: Record, service: ServiceState) -> Told:
 
 
 def _ended(record: Record, there: Record) -> Outcome | None:
-    """Return how this rollout ended there: no other can have ended there first since it began."""
-    return next((one for one in there.outcomes if one.at >= record.started), None)
+    """Return how this rollout ended there: the last word counts, for a person may undo it."""
+    return next((one for one in reversed(there.outcomes) if one.rollout == record.rollout), None)
 
 
 def _started(plan: Plan, record: Record, service: ServiceState, now: datetime) -> Started:

@@ -37,9 +37,13 @@ def there(record: Record | None) -> Seen[ServiceState]:
     return Seen(replace(service_of(running()), record_text=text))
 
 
-def ended(outcome: str, *, minutes: float = 30) -> Record:
-    entry = Outcome(outcome, NEW, at(minutes), "error-rate 4% of 1,203 requests")
-    return replace(running(2), phase=Phase.DONE, outcomes=(entry,))
+def ended(*outcomes: str, rollout: str = QUEUED.rollout) -> Record:
+    """Return a record whose rollout has ended so, one after the other."""
+    entries = tuple(
+        Outcome(one, NEW, at(30 + n), "error-rate 4% of 1,203 requests", rollout=rollout)
+        for n, one in enumerate(outcomes)
+    )
+    return replace(running(2), rollout=rollout, phase=Phase.DONE, outcomes=entries)
 
 
 def stable_day(record: Record, minutes: float, failed: int) -> dict[object, Seen[Readings]]:
@@ -122,17 +126,29 @@ def test_a_rollback_in_one_region_stops_the_later_ones(outcome: str) -> None:
 
 
 def test_an_outcome_of_an_earlier_rollout_does_not_count() -> None:
-    told = turn_of(QUEUED, there(ended("promoted", minutes=-30)))
+    told = turn_of(QUEUED, there(ended("promoted", rollout="earlier")))
     assert told.turn is Turn.NOT_BEGUN
 
 
+def test_a_rollout_that_was_replaced_there_meanwhile_does_not_count() -> None:
+    replaced = ended("rolled_back", rollout="replaced").outcomes
+    promoted = ended("promoted")
+    both = replace(promoted, outcomes=(*replaced, *promoted.outcomes))
+    assert turn_of(QUEUED, there(ended("rolled_back", rollout="replaced"))).turn is Turn.NOT_BEGUN
+    assert turn_of(QUEUED, there(both)).turn is Turn.COME
+
+
+def test_a_person_who_rolls_the_promoted_region_back_stops_the_later_ones() -> None:
+    assert turn_of(QUEUED, there(ended("promoted", "rolled_back"))).turn is Turn.NEVER
+
+
 def test_it_is_found_among_outcomes_after_another_rollout_began_there() -> None:
-    entry = Outcome("promoted", NEW, at(30), "")
-    other = replace(running(), rollout="another", candidate="api-3", outcomes=(entry,))
+    mine = ended("promoted").outcomes
+    other = replace(running(), rollout="another", candidate="api-3", outcomes=mine)
     assert turn_of(QUEUED, there(other)).turn is Turn.COME
 
 
-@pytest.mark.parametrize("missing", [None, ended("promoted", minutes=-30)])
+@pytest.mark.parametrize("missing", [None, ended("promoted", rollout="earlier")])
 def test_what_was_never_begun_there_is_waited_for_an_hour(missing: Record | None) -> None:
     early = NOT_BEGUN_MAX / timedelta(minutes=1) - 1
     assert look(QUEUED, 1, there(missing)).action is Action.WAIT

@@ -98,3 +98,17 @@ def test_a_run_that_died_after_the_last_region_leaves_nothing_that_starts_by_its
     west = record_of(world, WEST)
     assert west.outcomes[-1].outcome == "rolled_back"
     assert "has not begun in us-central1" in west.outcomes[-1].reason
+
+
+def test_one_that_replaces_another_in_both_regions_goes_through_both() -> None:
+    world = begun()
+    image = "us-docker.pkg.dev/demo/api/ion-api:v43"
+    for name, after in ((WEST, EAST.region), (EAST, "")):
+        wish = Wish(PLAN, "ada", "r2", after=after, image=image, replace=True)
+        assert isinstance(Reconciler(world.ports, name).begin(wish), Tick)  # rolls the first back
+        for _ in Reconciler(world.ports, name).follow():
+            pass
+        assert isinstance(Reconciler(world.ports, name).begin(wish), Tick)
+    driven(world)
+    outcomes = [[one.outcome for one in record_of(world, name).outcomes] for name in (EAST, WEST)]
+    assert outcomes == [["rolled_back", "promoted"]] * 2
