@@ -199,11 +199,11 @@ def _earlier(
 ) -> Nothing | Refusal | None:
     """What an earlier, ended rollout says of this candidate."""
     last = next((o for o in reversed(record.outcomes) if o.candidate == candidate.name), None)
-    if last is None or wish.again:
+    if last is None:
         return None
     if last.outcome == "promoted" and service.asked == {candidate.name: 100}:
         return Nothing(f"{candidate.name} was promoted and serves everything")
-    if last.outcome == "rolled_back":
+    if last.outcome == "rolled_back" and not wish.again:
         return Refusal(
             f"{candidate.name} was rolled back before: {last.reason}",
             "deploy a new revision, or `apply --again`",

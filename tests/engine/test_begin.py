@@ -174,6 +174,9 @@ def test_a_candidate_that_was_promoted_and_serves_has_nothing_to_do() -> None:
     ended = Outcome("promoted", NEW, T0, "good")
     record = replace(started(), phase=Phase.DONE, outcomes=(ended,))
     assert isinstance(begun(on=service(Target(NEW, 100)), record=record), Nothing)
+    # Where several regions are tried again, one of them may have gone well.
+    again = begun(on=service(Target(NEW, 100)), record=record, again=True)
+    assert isinstance(again, Nothing)
 
 
 def test_our_tag_without_a_record_is_a_vanished_record_not_a_new_start() -> None:
