@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from controller.cli.target import Target
     from controller.cli.wiring import Connection
+    from controller.engine.record import Record
     from controller.plan.model import Plan
     from controller.reconciler import Tick
 
@@ -188,6 +189,8 @@ def _do(act: Act, found: Target, given: dict[str, Any]) -> None:
     from controller.reconciler import Reconciler
 
     word, connection = act.word, act.connection
+    if given["all_regions"] and word in {"advance", "promote"}:
+        _wait_for_turn(connection, f"`rollout {word} {found.place}` begins it before its turn")
     _ask_first(act, found, given)
     ports, name = connection.ports, connection.name
     by, reason = connection.person(), given["reason"]
@@ -214,6 +217,13 @@ def _do(act: Act, found: Target, given: dict[str, Any]) -> None:
         return
     later = _later(done) if word == "approve" else ""
     _say(_told(word, done) + later, found, given, done, at=done.at)
+
+
+def _wait_for_turn(connection: Connection, mend: str) -> None:
+    """Leave a region in line alone where all are meant: only who names it begins it now."""
+    waits_for = _waits_for(_record_of(connection))
+    if waits_for:
+        raise Refused(f"its turn comes when {waits_for} is promoted", mend)
 
 
 def _ask_first(act: Act, found: Target, given: dict[str, Any]) -> None:
@@ -303,19 +313,39 @@ def _at_terminal() -> bool:
 
 
 def _skipping(connection: Connection) -> str:
-    """Name the gates that are skipped, with their last verdicts, and a window that is closed."""
+    """Name what is skipped: another region's turn, a closed window, gates and their verdicts."""
     from controller.cli.deeds import plan_of
-    from controller.engine.codec import decode
 
-    service = connection.ports.router.observe(connection.name)
-    record = decode(service.record_text) if service.record_text else None
+    record = _record_of(connection)
     plan = plan_of(record)
+    closed = _turn(record) + _closed(plan, connection)
     if record is None or plan is None or record.stage < 0:
-        return f"{_closed(plan, connection)}Go on without waiting for the checks?"
+        return f"{closed}Go on without waiting for the checks?"
     last = record.verdicts
     gates = [f"{g.name} ({last.get(g.name, 'not judged')})" for g in plan.gates_at(record.stage)]
     skipped = f"the gates {', '.join(gates)}" if gates else "the rest of the hold"
-    return f"{_closed(plan, connection)}Skip {skipped}?"
+    return f"{closed}Skip {skipped}?"
+
+
+def _record_of(connection: Connection) -> Record | None:
+    from controller.engine.codec import decode
+
+    service = connection.ports.router.observe(connection.name)
+    return decode(service.record_text) if service.record_text else None
+
+
+def _waits_for(record: Record | None) -> str:
+    """Return the region that a region in line waits for, "" for none."""
+    from controller.engine.record import Phase
+
+    in_line = record is not None and record.phase is Phase.STARTING
+    return record.after if record is not None and in_line else ""
+
+
+def _turn(record: Record | None) -> str:
+    """Say that another region comes first: who begins this one now decides against the plan."""
+    waits_for = _waits_for(record)
+    return f"It is not this region's turn before {waits_for} is promoted. " if waits_for else ""
 
 
 def _closed(plan: Plan | None, connection: Connection) -> str:

@@ -70,7 +70,8 @@ def of_all(parts: Sequence[Part], place: str) -> Ending:
     if set(outcomes.values()) == {"promoted"}:
         commands = (f"rollout history {place}", f"rollout rollback {place} --all-regions")
     elif ended.outcome in ("rolled_back", "cancelled", "taken_over"):
-        kept = [one.place for one in parts if outcomes[one.region] == "promoted"]
+        serves = ("promoted", "nothing_to_do")  # the latter: promoted by an earlier run
+        kept = [one.place for one in parts if outcomes[one.region] in serves]
         commands += tuple(f"rollout rollback {one}" for one in kept)
     alike = [region for region, outcome in outcomes.items() if outcome == ended.outcome]
     spans = [one.ending.finished.took for one in parts if one.ending.finished.took is not None]

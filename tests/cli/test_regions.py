@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from controller.cli.app import cli
+from controller.cli.ending import Ending, Part, of_all
 from controller.cli.target import find
 from controller.cli.wiring.serving import Served, served
 from controller.cloud.run import CloudRun
+from controller.engine.events import Finished
 from controller.engine.observation import ServiceName, ServiceState
 from controller.ports import Unavailable
 from tests.cli.test_acts import live_in
@@ -98,6 +102,16 @@ def test_a_rollback_in_the_second_leaves_the_first_and_tells_how_to_revert_it(
     assert result.exit_code == 3
     assert "us-central1: promoted\neurope-west1: rolled back" in result.stdout
     assert "next: rollout rollback ion-api --region us-central1 --project demo" in result.stdout
+
+
+def test_a_region_that_an_earlier_run_promoted_is_reverted_by_a_command_too() -> None:
+    done = Finished(datetime(2026, 1, 5, tzinfo=UTC), "nothing_to_do", "it was promoted")
+    bad = replace(done, outcome="rolled_back", reason="errors")
+    parts = [
+        Part(EAST, "api --region us", Ending(done, 0, is_done=True)),
+        Part(WEST, "api --region eu", Ending(bad, 3, is_done=True)),
+    ]
+    assert of_all(parts, "plan.yaml").finished.next == ("rollout rollback api --region us",)
 
 
 def test_each_region_has_requests_of_its_own(plan: str) -> None:
@@ -192,6 +206,25 @@ def test_a_region_in_which_nothing_can_be_rolled_back_is_an_error(plan: str) -> 
     assert result.exit_code == 1
     assert "us-central1: no record tells what stable is" in result.stderr
     assert "europe-west1: rolled back" in result.stdout
+
+
+@pytest.mark.usefixtures("world")
+def test_all_regions_advanced_leaves_one_in_line_alone(plan: str) -> None:
+    assert run("apply", plan, "--no-wait").exit_code == 0
+    result = run("advance", plan, "--all-regions", "--yes")
+    assert result.exit_code == 0
+    assert "us-central1: advanced" in result.stdout
+    assert "europe-west1: its turn comes when us-central1 is promoted" in result.stderr
+
+
+def test_who_advances_a_region_in_line_is_told_whose_turn_it_is(
+    plan: str, world: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del world
+    assert run("apply", plan, "--no-wait").exit_code == 0
+    monkeypatch.setattr("controller.cli.acts._at_terminal", lambda: True)
+    result = run("advance", plan, "--region", WEST)
+    assert "It is not this region's turn before us-central1 is promoted." in result.stderr
 
 
 @pytest.mark.usefixtures("world")
