@@ -173,7 +173,8 @@ class Controller:
         begun = reconciler.begin(self._wish())
         if isinstance(begun, Refusal | Nothing):
             self.run.say(f"begin: {begun.reason}")
-            return False
+            # latest-ready means what was deployed beside it now: who is refused has `tick` go on.
+            return "is under way" in begun.reason
         if not isinstance(begun, Attach):
             self.run.say(f"begin: {begun.decision.reason}")
             return begun.decision.state is not State.DONE

@@ -29,6 +29,7 @@ class Noted:
     """What the record in the service says, read by hand."""
 
     rollout: str
+    candidate: str
     uid: str
     phase: str
     stage: int
@@ -57,6 +58,7 @@ def noted(text: str | None) -> Noted | None:
         outcomes = value.get("outcomes", [])
         return Noted(
             rollout=value["id"],
+            candidate=value["candidate"],
             uid=value["uid"],
             phase=value["phase"],
             stage=value["stage"],
@@ -89,6 +91,7 @@ class _Seen:
     looks: int = 0  # undisturbed ones since what must be done was there to be seen
     last: int = 0  # when it last asked something but the API that writes go through
     disturbed: bool = True
+    records: set[str | None] = field(default_factory=set)  # all that this process has seen
 
 
 @dataclass(eq=False)
@@ -118,6 +121,7 @@ class Observer:
     _asked_for: tuple[str, str] = ("", "")
     _answered: bool = False
     _still_since: int = 0
+    _next_one: bool = False
     _last_incident: float = 0.0
     _noted: tuple[str | None, Noted | None] = (None, None)
 
@@ -234,6 +238,9 @@ class Observer:
             self.violated("a write of ours has a record", "it has none")
             return
         mine = self.scene.candidate
+        if after.candidate != mine:  # the next rollout, of what was deployed since: not this scene
+            self._next_one = True
+            return
         had, has = old.asked.get(mine, 0), new.asked.get(mine, 0)
         moved = old.asked != new.asked
         self._must(
@@ -248,23 +255,9 @@ class Observer:
                 lambda: f"{had}% → {has}%",
             )
             self._not_taken_over(old, new, who, after)
-        begins = after.phase == "rolling_back" and (before is None or before.phase != after.phase)
-        if begins and not person:
-            gone = [n for n in after.before if new.asked.get(n) and n not in old.revisions]
-            since = (self.cloud.baton.now - self._gone_at) / SECOND
-            self._must(
-                not gone or since < 120,
-                "nothing is rolled back onto what is gone",
-                lambda: f"{gone}, for {since:.0f} s",
-            )
+            self._has_a_way_back(old, new, before, after)
         if after.phase == "rolling_back" or after.outcome == "rolled_back":
             self._rolled.add(after.rollout)
-        if after.phase not in ("done",):
-            self._must(
-                has == after.weight,
-                "traffic and record agree",
-                lambda: f"the record says {after.weight}%, traffic {has}%",
-            )
         self._bounded(after, has, moved=moved)
         if before is not None and before.rollout == after.rollout:
             self._nothing_lost(before, after, person=person)
@@ -276,6 +269,19 @@ class Observer:
         elif after.rollout != "by-hand":
             self._approved.clear()
             self._by_person = False
+
+    def _has_a_way_back(
+        self, old: Service, new: Service, before: Noted | None, after: Noted
+    ) -> None:
+        begins = after.phase == "rolling_back" and (before is None or before.phase != after.phase)
+        if begins:
+            gone = [n for n in after.before if new.asked.get(n) and n not in old.revisions]
+            since = (self.cloud.baton.now - self._gone_at) / SECOND
+            self._must(
+                not gone or since < 120,
+                "nothing is rolled back onto what is gone",
+                lambda: f"{gone}, for {since:.0f} s",
+            )
 
     def _sound(self, old: Service, new: Service) -> None:
         total = sum(line.percent for line in new.traffic)
@@ -291,6 +297,11 @@ class Observer:
         self._must(size <= 24_000, "the record fits", lambda: f"{size} bytes")
 
     def _bounded(self, after: Noted, has: int, *, moved: bool) -> None:
+        self._must(
+            has == after.weight or after.phase == "done",
+            "traffic and record agree",
+            lambda: f"the record says {after.weight}%, traffic {has}%",
+        )
         stages = self.scene.facts.stages
         if after.phase == "promoting" or after.outcome == "promoted":
             most = 100
@@ -321,8 +332,7 @@ class Observer:
             "nothing is written while taken over",
             lambda: f"{who} wrote over {old.asked}, which {self._hand} had made of {ours.asked}",
         )
-        started = self._controllers.get(who, _Seen()).started
-        knew = started < self._hand_at or not self._hand
+        knew = ours.record in self._controllers.get(who, _Seen()).records
         self._must(
             old.record == ours.record or ended or not knew or not self._guarded,
             "nothing is written over another's record",
@@ -436,6 +446,8 @@ class Observer:
             )
             seen.calls = 0
             seen.disturbed = not (undisturbed and ok)
+            if undisturbed and ok and self.cloud.service is not None:
+                seen.records.add(self.cloud.service.record)
             self.looks += 1
 
     def ticked(self, who: str, state: str) -> None:
@@ -456,7 +468,9 @@ class Observer:
     def _duty(self) -> str:
         """Return what must be done within two undisturbed looks, or nothing."""
         service, record = self.cloud.service, self.record()
-        if service is None or record is None or self.taken_over() or record.uid != service.uid:
+        if self._next_one or service is None or record is None or self.taken_over():
+            return ""
+        if record.uid != service.uid:
             return ""
         mine = self.scene.candidate
         if record.phase == "done" or self._ours is None:
@@ -552,6 +566,8 @@ class Observer:
     def is_over(self, now: int) -> bool:
         """Tell whether nothing more will come."""
         seconds = now / SECOND
+        if self._next_one or (self._is_hopeless() and seconds > self._last_incident + 900):
+            return True
         if seconds < self._last_incident + 60:
             return False
         quiet = (now - self._still_since) / SECOND
@@ -560,6 +576,11 @@ class Observer:
         if self._waits_for_somebody() and not self._comes() and quiet > 300:
             return True
         return seconds > self._deadline()
+
+    def _is_hopeless(self) -> bool:
+        """Tell whether all that traffic was asked for is deleted: a rollout can only shout then."""
+        service = self.cloud.service
+        return service is not None and not service.asked.keys() & service.revisions.keys()
 
     def _comes(self) -> bool:
         """Tell whether the people on call have yet to say something."""
@@ -584,11 +605,13 @@ class Observer:
         return record.phase == "done"
 
     def _waits_for_somebody(self) -> bool:
-        record = self.record()
-        if self.taken_over():
+        record, service = self.record(), self.cloud.service
+        if self.taken_over() or record is None or service is None:
             return True
-        if record is None:
-            return True
+        if not service.asked.keys() & service.revisions.keys():
+            return (
+                True  # all that the rollout knows is deleted: it shouts, and nothing else is left
+            )
         return record.ask in ("approval", "no_way_back") or record.paused
 
     def outcome(self) -> str:
@@ -604,6 +627,8 @@ class Observer:
 
     def at_the_end(self) -> None:
         """Look at the end: an outcome or a named wait, and not too many writes."""
+        if self._next_one:
+            return
         for_good = any(i.nth and i.number >= FOR_GOOD for i in self.scene.incidents)
         self._must(
             self._ends() or self._waits_for_somebody() or for_good,
