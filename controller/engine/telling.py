@@ -78,8 +78,11 @@ class News:
 
     @property
     def id(self) -> str:
-        """Return what no other message has, for receivers that want to know a repeated one."""
-        return f"{self.rollout}/{self.number}/{self.event}"
+        """Return what no other message has, for receivers that want to know a repeated one.
+
+        A rollout has one id in all its regions, and in each of them transitions of its own.
+        """
+        return f"{self.rollout}/{self.name.region}/{self.number}/{self.event}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,11 +66,16 @@ def test_google_chat_gets_its_form() -> None:
     assert str(sent["text"]).startswith("*ion-api: rolled back")
 
 
+def test_the_same_of_another_region_is_not_taken_for_a_repeated_one() -> None:
+    west = replace(NEWS, name=replace(NEWS.name, region="europe-west1"))
+    assert body(Form.WEBHOOK, west)["id"] != body(Form.WEBHOOK)["id"]
+
+
 def test_a_webhook_gets_one_json_event_that_can_be_told_from_a_repeated_one() -> None:
     sent = body(Form.WEBHOOK)
     assert sent["version"] == 1
     assert sent["event"] == "rolled_back"
-    assert sent["id"] == "20260105-090000-4982/7/rolled_back"
+    assert sent["id"] == "20260105-090000-4982/us-central1/7/rolled_back"
     assert sent["why"] == NEWS.why
     assert sent["do"] == list(NEWS.do)
     assert sent["at"] == "2026-01-06T03:04:00Z"
