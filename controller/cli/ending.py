@@ -69,6 +69,8 @@ def of_all(parts: Sequence[Part], place: str) -> Ending:
     commands = ended.next
     if set(outcomes.values()) == {"promoted"}:
         commands = (f"rollout history {place}", f"rollout rollback {place} --all-regions")
+    elif ended.outcome == "in_progress":
+        commands = onward(place)
     elif ended.outcome in ("rolled_back", "cancelled", "taken_over"):
         serves = ("promoted", "nothing_to_do")  # the latter: promoted by an earlier run
         kept = [one.place for one in parts if outcomes[one.region] in serves]
@@ -86,6 +88,12 @@ def of_all(parts: Sequence[Part], place: str) -> Ending:
         regions=outcomes,
     )
     return Ending(finished, worst.ending.code, all(one.ending.is_done for one in parts))
+
+
+def onward(place: str) -> tuple[str, ...]:
+    """Return what goes on with a rollout in all its regions, shows it, and puts it back."""
+    back = f"rollout rollback {place} --all-regions"
+    return hints.go_on(place), f"rollout status {place}", back
 
 
 def of_done(tick: Tick, place: str, served: int) -> Ending | None:

@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -183,8 +184,10 @@ def leave(run: Run) -> int:
         )
         finished = Finished(run.now(), "in_progress", why, next=commands)
         return run.finish(Ending(finished, Code.IN_PROGRESS))
-    end = ending.of_open(leg.last, leg.place, leg.served, why)
-    return run.finish(Ending(end.finished, Code.IN_PROGRESS))
+    finished = ending.of_open(leg.last, leg.place, leg.served, why).finished
+    if len(run.legs) > 1 and finished.outcome == "in_progress":
+        finished = replace(finished, next=ending.onward(run.place))
+    return run.finish(Ending(finished, Code.IN_PROGRESS))
 
 
 # People of a scenario ---------------------------------------------------------------------------

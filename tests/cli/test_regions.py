@@ -114,6 +114,16 @@ def test_a_region_that_an_earlier_run_promoted_is_reverted_by_a_command_too() ->
     assert of_all(parts, "plan.yaml").finished.next == ("rollout rollback api --region us",)
 
 
+@pytest.mark.usefixtures("world")
+def test_what_goes_on_with_it_goes_on_in_every_region(plan: str) -> None:
+    told = objects(run("apply", plan, "--no-wait", "-o", "json"))
+    assert told[-1]["next"] == [
+        f"rollout apply {plan}",
+        f"rollout status {plan}",
+        f"rollout rollback {plan} --all-regions",
+    ]
+
+
 def test_each_region_has_requests_of_its_own(plan: str) -> None:
     told = objects(run("apply", plan, "--sandbox", "-o", "json"))
     seen = {
