@@ -170,7 +170,7 @@ class Ours:
         service = _service(shares(record.before, NEW, record.weight))
         seen = Observation(Seen(service), *READY, readings=readings, windows=asked, on_duty=True)
         decision = decide(self.plan, record, seen, now)
-        self.record = replace(decision.record, at=now)
+        self.record = decision.record.after_look(at=now)
         return decision
 
     def _readings(self, query: Query) -> Readings:

@@ -240,7 +240,7 @@ def _shifting(
     watched = watch(plan, record, observation)
     record = watched.record
     events = seen_events(record, watched, now)
-    record = replace(record, verdicts={n: word(v) for n, v in watched.verdicts.items()})
+    record = record.after_look(verdicts={n: word(v) for n, v in watched.verdicts.items()})
     failed = [why for on, why in failed_gates(plan, record, watched.verdicts) if on in BACKWARD]
     reason = f"while shifting to {record.weight}%: {'; '.join(failed)}"
     if failed and way_back:

@@ -37,7 +37,7 @@ def remembered(record: Record) -> Record:
     unknown = dropped[-1].end if dropped else record.unknown_until
     if unknown is not None and done is not None and unknown <= done:
         unknown = None
-    return replace(record, own=tuple(kept), unknown_until=unknown)
+    return record.after_look(own=tuple(kept), unknown_until=unknown)
 
 
 def users_minutes(record: Record, readings: Readings, window: Window) -> tuple[Minute, ...]:

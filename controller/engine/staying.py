@@ -98,7 +98,7 @@ def watching(
     watched = watch(plan, record, observation)
     record, verdicts = watched.record, watched.verdicts
     events = seen_events(record, watched, now)
-    record = replace(record, verdicts={n: word(v) for n, v in verdicts.items()})
+    record = record.after_look(verdicts={n: word(v) for n, v in verdicts.items()})
     decision = (
         on_failure(plan, record, observation, service, verdicts, now)
         or proved_guilty(record, service, watched, now)

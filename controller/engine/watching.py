@@ -210,7 +210,8 @@ class Watched:
 
 def watch(plan: Plan, record: Record, observation: Observation) -> Watched:
     """Absorb what is new and judge every gate of the stage. Each minute is absorbed once."""
-    record = replace(record, own=with_sent(record, observation.own))
+    if observation.own:
+        record = record.after_look(own=with_sent(record, observation.own))
     fresh: dict[Query, tuple[Minute, ...]] = {}
     blind = ""
     for query, seen in observation.readings.items():
@@ -234,13 +235,13 @@ def watch(plan: Plan, record: Record, observation: Observation) -> Watched:
         terms = terms_of(plan, record, gate)
         if query in fresh:
             if record.trial is not None and record.trial.gate == gate.name:
-                record = replace(record, trial=_tested(record, gate, known, fresh[query]))
+                record = record.after_look(trial=_tested(record, gate, known, fresh[query]))
             state = _absorbed(plan, record, gate, terms, known, fresh[query])
             end = max(observation.windows[query].end, known.watermark)
             known = Accumulated(end, state)
             gates[gate.name] = known
         verdicts[gate.name] = judge(gate, terms, known.state)
-    return Watched(remembered(replace(record, gates=gates)), verdicts, fresh, blind)
+    return Watched(remembered(record.after_look(gates=gates)), verdicts, fresh, blind)
 
 
 def _tested(
