@@ -22,7 +22,6 @@ from controller.engine.certificate import (
     room_for,
     tried,
 )
-from controller.engine.watching import exact_codes
 from controller.engine.whole import floor_minute
 from controller.engine.wording import minutes_shown
 from controller.gates.evidence import MINUTE, Query, Value, minutes_of, query_of
@@ -86,7 +85,7 @@ def _read(
     service = connection.ports.router.observe(name)
     stable = tuple(service.in_force or service.asked)
     gates = (*plan.gates, *plan.own_gates)
-    queries = dict.fromkeys(query_of(gate, exact_codes=exact_codes(plan)) for gate in gates)
+    queries = dict.fromkeys(query_of(gate, exact_codes=plan.exact_codes) for gate in gates)
     end = floor_minute(connection.now() - plan.evidence.custom_delay)
     found: dict[Query, dict[datetime, Value]] = {query: {} for query in queries}
     for query in queries:

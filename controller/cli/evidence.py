@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import Any
 
 from controller.engine.past import Row
-from controller.engine.watching import exact_codes, queries
+from controller.engine.watching import queries
 from controller.gates.evidence import (
     CodeCounts,
     Explicit,
@@ -75,7 +75,7 @@ class _Reader:
         self.evidence = Evidence()
         self._weights = {stage.weight for stage in plan.stages}
         self._stages = ", ".join(f"{stage.weight}%" for stage in plan.stages)
-        self._requests = Requests(exact_codes(plan))
+        self._requests = Requests(plan.exact_codes)
         self._custom = _custom_metrics(plan)
         self._hidden = _hidden_classes(plan)
         self._buckets: dict[tuple[float, ...], Explicit] = {}

@@ -11,7 +11,7 @@ from controller.engine.past import past_between
 from controller.engine.preflight import histories, looks_until
 from controller.engine.replaying import Past
 from controller.engine.segments import weights_of
-from controller.engine.watching import exact_codes, queries
+from controller.engine.watching import queries
 from controller.engine.whole import floor_minute
 from controller.gates.betting import requests_in
 from controller.gates.evidence import Minute, Query, Readings, Requests, minutes_of
@@ -38,7 +38,7 @@ def past_of(
     history is that of the day before the candidate's first requests.
     """
     start, end = floor_minute(start), floor_minute(end)
-    requests = Requests(exact_codes(plan))
+    requests = Requests(plan.exact_codes)
     asked = [requests, *(q for n in range(len(plan.stages)) for q in queries(plan, n).values())]
     read: dict[Query, tuple[Minute, ...]] = {}
     for query in dict.fromkeys(asked):

@@ -14,7 +14,7 @@ from datetime import timedelta
 
 from controller.engine.observation import Seen
 from controller.engine.preflight import Look
-from controller.engine.watching import FIRST_HOURS, INTERVAL_MAX, INTERVAL_MIN, exact_codes, queries
+from controller.engine.watching import FIRST_HOURS, INTERVAL_MAX, INTERVAL_MIN, queries
 from controller.gates import dispersion
 from controller.gates.betting import BESIDE_SHARE, EMERGENCY_SHARE
 from controller.gates.counting import accused, allowed_share, is_rate
@@ -134,7 +134,7 @@ def outlook_of(
     history: dict[str, History] = {}
     requests = 0.0
     for gate in (*plan.gates, *plan.own_gates):
-        query = query_of(gate, exact_codes=exact_codes(plan))
+        query = query_of(gate, exact_codes=plan.exact_codes)
         if query not in seen:
             continue
         window, period = looks[query].window, looks[query].period

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from controller.engine.observation import NotSeen, Seen, ServiceState, Window
-from controller.engine.watching import delay_of, exact_codes
+from controller.engine.watching import delay_of
 from controller.engine.whole import floor_minute
 from controller.engine.wording import minutes_shown
 from controller.gates.counting import is_rate
@@ -67,7 +67,7 @@ def looks_until(plan: Plan, end_of: Callable[[Query], datetime]) -> dict[Query, 
     """
     asked: dict[Query, Look] = {}
     for gate in (*plan.gates, *plan.own_gates):
-        query = query_of(gate, exact_codes=exact_codes(plan))
+        query = query_of(gate, exact_codes=plan.exact_codes)
         end = end_of(query)
         period = MINUTE if _is_tested_mean(gate) else QUARTER
         known = asked.get(query)
@@ -96,7 +96,7 @@ def preflight(
     looks = looks_back(plan, now)
     known = histories(plan, stable, history, looks)
     for gate in plan.gates:
-        query = query_of(gate, exact_codes=exact_codes(plan))
+        query = query_of(gate, exact_codes=plan.exact_codes)
         seen = history.get(query, NotSeen("not asked"))
         if isinstance(seen, NotSeen):
             warnings.append(f"{gate.name}: stable could not be judged first: {seen.why}")
@@ -123,7 +123,7 @@ def histories(
     """Return what each gate is told of stable's day; one of which nothing is known is left out."""
     found: dict[str, History] = {}
     for gate in (*plan.gates, *plan.own_gates):
-        query = query_of(gate, exact_codes=exact_codes(plan))
+        query = query_of(gate, exact_codes=plan.exact_codes)
         seen = history.get(query)
         if not isinstance(seen, Seen) or isinstance(gate.metric, RequestCount | Arrival):
             continue

@@ -35,7 +35,6 @@ from controller.plan.model import (
     FailedRequests,
     Gate,
     Latency,
-    Needs,
     OnFail,
     Plan,
     RequestCount,
@@ -104,15 +103,9 @@ def delay_of(plan: Plan, query: Query) -> timedelta:
     return plan.evidence.custom_delay if custom else plan.evidence.delay
 
 
-def exact_codes(plan: Plan) -> bool:
-    """Tell whether some gate names a single response code ("429"), so that all are asked for."""
-    rates = [gate.metric for gate in plan.gates if isinstance(gate.metric, ResponseRate)]
-    return any(not code.endswith("xx") for metric in rates for code in metric.codes)
-
-
 def queries(plan: Plan, stage: int) -> dict[str, Query]:
     """Return gate name → question for the gates judged in a stage."""
-    exact = exact_codes(plan)
+    exact = plan.exact_codes
     return {gate.name: query_of(gate, exact_codes=exact) for gate in plan.gates_at(stage)}
 
 
@@ -171,7 +164,6 @@ def _warms_up(gate: Gate) -> bool:
 
 def terms_of(plan: Plan, record: Record, gate: Gate) -> Terms:
     """Return what a gate's minutes are judged by, at the weight that is in force."""
-    proves = plan.evidence.needs is Needs.PROOF or any(stage.early for stage in plan.stages)
     known = record.history.get(gate.name, History())
     weight = record.weight if record.shift is None else record.weight_before
     stage = plan.stages[max(judged_stage(record), 0)]
@@ -181,7 +173,9 @@ def terms_of(plan: Plan, record: Record, gate: Gate) -> Terms:
     done = record.stage in record.tried or waits
     decides = not tests or (done and record.trial is None)
     in_test = record.trial is not None
-    return Terms(plan.level, weight, plan.evidence.needs, known, proves, spread, decides, in_test)
+    return Terms(
+        plan.level, weight, plan.evidence.needs, known, plan.proves, spread, decides, in_test
+    )
 
 
 def may_be_tested(plan: Plan, gate: Gate) -> bool:

@@ -438,8 +438,10 @@ class Plan:
     """One rollout plan. project/region: None where the plan leaves them to flags or environment.
 
     own_gates: the gates that nobody wrote: requests arrive, not too many have failed. level: each
-    gate's share of `false_rollback` (a fraction). Both follow from the rest, and are computed once:
-    every look at a rollout asks for them.
+    gate's share of `false_rollback` (a fraction). proves: whether proofs are wanted, of the plan or
+    to leave a stage early. exact_codes: whether some gate names a single response code ("429"), so
+    that all are asked for. They follow from the rest, and are computed once: every look at a
+    rollout asks for them.
     """
 
     service: str
@@ -456,11 +458,16 @@ class Plan:
     later_regions: tuple[str, ...] = ()  # after `region`, in this order, one at a time
     own_gates: tuple[Gate, ...] = field(init=False, repr=False, compare=False)
     level: float = field(init=False, repr=False, compare=False)
+    proves: bool = field(init=False, repr=False, compare=False)
+    exact_codes: bool = field(init=False, repr=False, compare=False)
     _judged: tuple[tuple[Gate, ...], ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "own_gates", self._own_gates())
         object.__setattr__(self, "level", self._level())
+        early = any(stage.early for stage in self.stages)
+        object.__setattr__(self, "proves", self.evidence.needs is Needs.PROOF or early)
+        object.__setattr__(self, "exact_codes", self._exact_codes())
         judged = tuple(self._gates_in(stage) for stage in self.stages)
         object.__setattr__(self, "_judged", judged)
 
@@ -496,6 +503,10 @@ class Plan:
             metric = FailedRequests(self.max_failed_requests)
             found.append(Gate(BUDGET_GATE, metric, Limits(), None))
         return tuple(found)
+
+    def _exact_codes(self) -> bool:
+        rates = [gate.metric for gate in self.gates if isinstance(gate.metric, ResponseRate)]
+        return any(not code.endswith("xx") for metric in rates for code in metric.codes)
 
     def _level(self) -> float:
         """Return what each gate gets where all share equally.

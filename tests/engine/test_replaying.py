@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from controller.engine.past import ORIGIN, Row, end_of, past_of
 from controller.engine.replaying import Past, Replayed, Span, replay
-from controller.engine.watching import SETTLE, exact_codes
+from controller.engine.watching import SETTLE
 from controller.gates.dispersion import BATCHES_MIN
 from controller.gates.evidence import (
     MINUTE,
@@ -153,7 +153,7 @@ def test_only_the_last_day_before_the_rollout_is_history() -> None:
 
 
 def test_the_plan_asks_for_classes_unless_a_gate_names_a_code() -> None:
-    assert not exact_codes(PLAN)
+    assert not PLAN.exact_codes
 
 
 RUN = st.lists(
