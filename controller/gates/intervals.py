@@ -25,7 +25,7 @@ def lower(hits: float, trials: float, level: float) -> float:
     return _boundary(lambda rate: one_shot(FAIL, hits, trials, rate) >= wanted, 0.0, 1.0)
 
 
-@lru_cache(maxsize=256)  # the same counts are told at many looks
+@lru_cache(maxsize=4096)  # the same counts are told at many looks, and in many rollouts
 def upper(hits: float, trials: float, level: float) -> float:
     """Return the bound (fraction) that the rate is below, wrong at any look with chance <= level.
 
