@@ -7,7 +7,7 @@ in the service are left out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -167,7 +167,7 @@ class Ours:
         asked = windows(self.plan, record, now)
         readings = {query: Seen(self._readings(query)) for query in asked}
         self.waiting = [] if asked else self.waiting
-        service = _service(shares(record.before, NEW, record.weight))
+        service = _service_at(record.weight)
         seen = Observation(Seen(service), *READY, readings=readings, windows=asked, on_duty=True)
         decision = decide(self.plan, record, seen, now)
         self.record = decision.record.after_look(at=now)
@@ -186,15 +186,13 @@ class Ours:
 
 
 @lru_cache(maxsize=16)
-def _service_of(split: tuple[tuple[str, int], ...]) -> ServiceState:
-    targets = tuple(Target(name, percent) for name, percent in split)
+def _service_at(weight: int) -> ServiceState:
+    """Return the service with the candidate at this weight, beside the one that `begin` names."""
+    split = shares({OLD: 100}, NEW, weight)
+    targets = tuple(Target(name, percent) for name, percent in split.items())
     return ServiceState(
         NAME, "u", 7, False, targets, targets, True, "", NEW, NEW, "{}"  # noqa: FBT003
     )  # fmt: skip
-
-
-def _service(split: Mapping[str, int]) -> ServiceState:
-    return _service_of(tuple(split.items()))
 
 
 OURS: Callable[[], Ours] = Ours

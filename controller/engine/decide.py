@@ -46,7 +46,10 @@ def decide(plan: Plan, record: Record, observation: Observation, now: datetime) 
             return moves.taken_over(record, now, f"the service is gone: {why}", NO_ANSWER)
         case Seen(service):
             decision = _decide_seen(plan, record, observation, service, now)
-            return replace(decision, only_a_person=_only_a_person(plan, decision))
+            only_a_person = _only_a_person(plan, decision)
+            if only_a_person == decision.only_a_person:
+                return decision
+            return replace(decision, only_a_person=only_a_person)
 
 
 def _only_a_person(plan: Plan, decision: Decision) -> bool:
@@ -252,7 +255,7 @@ def _shifting(
         decision = arrive(plan, record, service, now)
     else:
         decision = _not_in_force(plan, record, service, now, way_back)
-    return replace(decision, events=(*events, *decision.events), verdicts=watched.verdicts)
+    return decision.after_look(events, watched.verdicts)
 
 
 def _not_in_force(

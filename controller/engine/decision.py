@@ -74,6 +74,16 @@ class Decision:
     only_a_person: bool = False
     opens: datetime | None = None
 
+    def after_look(self, events: tuple[Event, ...], verdicts: Mapping[str, Verdict]) -> Decision:
+        """Return the decision with the look's verdicts, and its events before the decision's own.
+
+        Written out: `replace` takes several times as long, at every look.
+        """
+        return Decision(
+            self.action, self.reason, self.look_again, self.record, self.state, self.write,
+            (*events, *self.events), verdicts, self.only_a_person, self.opens,
+        )  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:

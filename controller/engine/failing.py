@@ -84,6 +84,8 @@ def on_failure(
 ) -> Decision | None:
     """Roll back, or step back, if something failed that asks for it; None if not."""
     failed = [*failed_gates(plan, record, verdicts), *failed_checks(plan.checks, observation)]
+    if not failed:
+        return None
     back = named(f for f in failed if f[0] is OnFail.ROLL_BACK)
     step = named(f for f in failed if f[0] is OnFail.STEP_BACK)
     reason = f"at {record.weight}%: {back or step}"

@@ -29,6 +29,8 @@ def remembered(record: Record) -> Record:
     While Monitoring is silent they pile up; the record may not. Minutes whose own requests were
     forgotten are no evidence any more: nobody could say what in them was ours.
     """
+    if not record.own and record.unknown_until is None:
+        return record
     done = min((a.watermark for a in record.gates.values()), default=None)
     needed = sorted(
         (o for o in record.own if done is None or o.end > done), key=lambda own: own.end
@@ -42,6 +44,8 @@ def remembered(record: Record) -> Record:
 
 def users_minutes(record: Record, readings: Readings, window: Window) -> tuple[Minute, ...]:
     """Return the window's minutes as users made them, those whose own requests are known."""
+    if not any(readings.values()):
+        return ()
     own: dict[tuple[str, datetime], list[OwnCount]] = {}
     for one in record.own:
         own.setdefault((one.revision, one.end), []).append(one)

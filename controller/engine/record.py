@@ -12,9 +12,12 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import TypedDict, Unpack
 
+from controller.gates.betting import Terms
 from controller.gates.history import History
 from controller.gates.kernel import Wealth
 from controller.gates.state import State
+from controller.gates.verdict import Verdict
+from controller.plan.model import Gate
 
 TRANSITIONS_KEPT = 20
 OUTCOMES_KEPT = 10
@@ -79,11 +82,29 @@ class Shift:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """A verdict, and what it was judged by."""
+
+    gate: Gate
+    terms: Terms
+    verdict: Verdict
+
+    def holds_for(self, gate: Gate, terms: Terms) -> bool:
+        """Tell whether the same evidence would be judged in the same way."""
+        return self.gate is gate and self.terms == terms
+
+
+@dataclass(frozen=True, slots=True)
 class Accumulated:
-    """A gate's evidence up to `watermark` (a whole minute)."""
+    """A gate's evidence up to `watermark` (a whole minute).
+
+    told: the verdict on just this state, so that a look without a new minute need not judge it
+    again. It follows from the rest: it is not written, and a fresh process judges anew.
+    """
 
     watermark: datetime
     state: State = State()
+    told: Told | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

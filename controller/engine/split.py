@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from controller.engine.observation import ServiceState, Target
 
@@ -18,10 +19,17 @@ def shares(before: Mapping[str, int], candidate: str, weight: int) -> dict[str, 
     remainders, ties by name. Revisions that would get nothing are left out. If nobody else served
     before, the candidate keeps everything.
     """
-    others = {name: percent for name, percent in before.items() if name != candidate and percent}
+    return dict(_shares(tuple(before.items()), candidate, weight))
+
+
+@lru_cache(maxsize=256)  # every look compares the split that is there with this one
+def _shares(
+    before: tuple[tuple[str, int], ...], candidate: str, weight: int
+) -> tuple[tuple[str, int], ...]:
+    others = {name: percent for name, percent in before if name != candidate and percent}
     total = sum(others.values())
     if not total:
-        return {candidate: 100}
+        return ((candidate, 100),)
     rest = 100 - weight
     exact = {name: percent * rest / total for name, percent in others.items()}
     whole = {name: percent * rest // total for name, percent in others.items()}
@@ -29,7 +37,7 @@ def shares(before: Mapping[str, int], candidate: str, weight: int) -> dict[str, 
     for name in by_remainder[: rest - sum(whole.values())]:
         whole[name] += 1
     split = {candidate: weight, **whole} if weight else whole
-    return {name: percent for name, percent in split.items() if percent}
+    return tuple((name, percent) for name, percent in split.items() if percent)
 
 
 def targets_for(

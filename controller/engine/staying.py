@@ -104,7 +104,7 @@ def watching(
         or proved_guilty(record, service, watched, now)
         or _on_ask_or_hold(plan, record, observation, service, watched, now)
     )
-    return replace(decision, events=(*events, *decision.events), verdicts=verdicts)
+    return decision.after_look(events, verdicts)
 
 
 def seen_events(record: Record, watched: Watched, now: datetime) -> tuple[Event, ...]:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from controller.engine.observation import NotSeen, Observation, Seen, Window
 from controller.engine.own import assume_own, remembered, users_minutes, with_sent
-from controller.engine.record import Accumulated, Record, Trial
+from controller.engine.record import Accumulated, Record, Told, Trial
 from controller.engine.whole import ceil_minute, floor_minute
 from controller.gates import dispersion, kernel
 from controller.gates.betting import Compared, Question, Terms
@@ -45,6 +45,7 @@ from controller.plan.model import (
 SETTLE = timedelta(seconds=60)  # front ends follow the API by up to a minute (DESIGN.md §5)
 FIRST_HOURS = timedelta(hours=2)
 INTERVAL_MIN, INTERVAL_MAX = MINUTE, 5 * MINUTE
+_UNKNOWN = History()
 _COUNTING = (ResponseRate, RequestCount, Arrival, FailedRequests)
 RELAPSE = timedelta(minutes=10)
 RESERVE = 120  # bets are placed evenly over at least so many minutes
@@ -164,7 +165,7 @@ def _warms_up(gate: Gate) -> bool:
 
 def terms_of(plan: Plan, record: Record, gate: Gate) -> Terms:
     """Return what a gate's minutes are judged by, at the weight that is in force."""
-    known = record.history.get(gate.name, History())
+    known = record.history.get(gate.name, _UNKNOWN)
     weight = record.weight if record.shift is None else record.weight_before
     stage = plan.stages[max(judged_stage(record), 0)]
     spread = _updates(stage, weight, known)
@@ -206,14 +207,7 @@ def watch(plan: Plan, record: Record, observation: Observation) -> Watched:
     """Absorb what is new and judge every gate of the stage. Each minute is absorbed once."""
     if observation.own:
         record = record.after_look(own=with_sent(record, observation.own))
-    fresh: dict[Query, tuple[Minute, ...]] = {}
-    blind = ""
-    for query, seen in observation.readings.items():
-        match seen:
-            case NotSeen(why):
-                blind = why
-            case Seen(readings):
-                fresh[query] = users_minutes(record, readings, observation.windows[query])
+    fresh, blind = _read(record, observation)
     stage = judged_stage(record)
     if stage < 0:
         return Watched(record, {}, fresh, blind)
@@ -226,16 +220,33 @@ def watch(plan: Plan, record: Record, observation: Observation) -> Watched:
         if start is None:
             continue
         known = gates.get(gate.name) or Accumulated(start)
-        terms = terms_of(plan, record, gate)
+        terms, told = terms_of(plan, record, gate), known.told
         if query in fresh:
             if record.trial is not None and record.trial.gate == gate.name:
                 record = record.after_look(trial=_tested(record, gate, known, fresh[query]))
             state = _absorbed(plan, record, gate, terms, known, fresh[query])
-            end = max(observation.windows[query].end, known.watermark)
-            known = Accumulated(end, state)
+            told = told if state is known.state else None
+            known = Accumulated(max(observation.windows[query].end, known.watermark), state, told)
             gates[gate.name] = known
-        verdicts[gate.name] = judge(gate, terms, known.state)
+        if told is None or not told.holds_for(gate, terms):
+            told = Told(gate, terms, judge(gate, terms, known.state))
+            if gate.name in gates:
+                gates[gate.name] = Accumulated(known.watermark, known.state, told)
+        verdicts[gate.name] = told.verdict
     return Watched(remembered(record.after_look(gates=gates)), verdicts, fresh, blind)
+
+
+def _read(record: Record, observation: Observation) -> tuple[dict[Query, tuple[Minute, ...]], str]:
+    """Return what could be read, as users made it, and why something could not be, or ""."""
+    fresh: dict[Query, tuple[Minute, ...]] = {}
+    blind = ""
+    for query, seen in observation.readings.items():
+        match seen:
+            case NotSeen(why):
+                blind = why
+            case Seen(readings):
+                fresh[query] = users_minutes(record, readings, observation.windows[query])
+    return fresh, blind
 
 
 def _tested(
@@ -318,6 +329,8 @@ def absorbing(
     """
     state = known.state
     new = [minute for minute in minutes if minute.end > known.watermark]
+    if not new:
+        return
     if record.in_force is None:
         leaving = _stepped_back_from(record, gate)
         for minute in new:
@@ -325,7 +338,7 @@ def absorbing(
             yield minute.end, state
         return
     start = warmed_up(plan, record, gate)
-    tail = _tail(plan, record, gate) if new and new[0].end <= start else None
+    tail = _tail(plan, record, gate) if new[0].end <= start else None
     moved = _moved_in_test(plan, record, gate)
     for minute in new:
         if minute.end > start:

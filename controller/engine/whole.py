@@ -9,6 +9,8 @@ from controller.gates.evidence import MINUTE
 
 def floor_minute(time: datetime) -> datetime:
     """Return the last whole minute at or before `time`."""
+    if not time.second and not time.microsecond:
+        return time  # as most are: every look asks of several
     return time.replace(second=0, microsecond=0)
 
 

@@ -41,6 +41,7 @@ class Latencies:
 
 
 Query = Requests | Latencies | CustomMetric
+_BY_CLASS, _BY_CODE, _LATENCIES = Requests(), Requests(exact_codes=True), Latencies()
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +130,9 @@ def query_of(gate: Gate, *, exact_codes: bool) -> Query:
     """Return the question a gate asks. exact_codes: some gate of the plan names exact codes."""
     match gate.metric:
         case ResponseRate() | RequestCount() | Arrival() | FailedRequests():
-            return Requests(exact_codes)
+            return _BY_CODE if exact_codes else _BY_CLASS
         case Latency():
-            return Latencies()
+            return _LATENCIES
         case CustomMetric() as metric:
             return metric
 
