@@ -113,7 +113,9 @@ def resume(
         record = replace(record, trial=None, weight=plan.stages[record.stage].weight)
     split = moves.expected_split(record)
     text = reason or (f"put back to {split_text(split)}" if taken else "")
-    going = replace(record, paused=None, hand=None).resumed(now)
+    # Who resumes is there: what nobody answered meanwhile is asked from now on.
+    ask = record.ask and replace(record.ask, since=now)
+    going = replace(record, paused=None, hand=None, ask=ask).resumed(now)
     if taken:  # the stage begins anew: what was measured of another split is no evidence of it
         going = replace(
             going,

@@ -13,7 +13,7 @@ from controller.engine.begin import Wish, begin
 from controller.engine.decision import Action, Decision, Refusal, State
 from controller.engine.events import Message
 from controller.engine.observation import RevisionState
-from controller.engine.record import Ask, AskKind, Phase, Record
+from controller.engine.record import Act, Ask, AskKind, Phase, Record
 from controller.plan.model import AdvanceOnly, Freeze, OnFail, Plan, Stage, Then, WhenNobodyAnswers
 from controller.plan.read_window import parse_hours
 from tests.engine.builders import (
@@ -204,6 +204,15 @@ class TestAnApprovalThatNobodyGives:
         after = look(self.asking(plan), 161, plan=plan)
         assert rolls_back(after)
         assert after.reason == "100% needs an approval; nobody gave it for 2 h 1 min"
+
+    def test_the_time_of_a_pause_is_nobodys_silence(self) -> None:
+        plan = self.plan(Then.ROLL_BACK)
+        paused = replace(self.asking(plan), paused=Act("ada", at(50)))
+        assert not rolls_back(look(paused, 300, plan=plan))
+        resumed = acts.resume(plan, paused, service_of(paused), at(300), "ada")
+        assert isinstance(resumed, Decision)
+        assert look(resumed.record, 419, plan=plan).state is State.ASKING
+        assert rolls_back(look(resumed.record, 421, plan=plan))
 
     def test_it_goes_on_where_the_plan_says_so_still_judged_once_more(self) -> None:
         world = World(self.plan(Then.ADVANCE), stage=1).run(300)
