@@ -60,10 +60,12 @@ def audience_of(check: Check, url: str, names: Mapping[str, str]) -> str:
     """Return the audience of the ID token that this request may carry, "" for none.
 
     What the plan says; else the service's own URL, and only for a request to that very host: a tag
-    (`TAG---HOST`) has no audience of its own.
+    (`TAG---HOST`) has no audience of its own. Who expects to be refused wants to be a stranger.
     """
     if check.id_token is not None:
         return check.id_token
+    if any(code in check.expect.status for code in OUR_SIDE):
+        return ""
     asked = urlsplit(url)
     own = [urlsplit(names[key]) for key in ("candidate.url", "stable.url") if key in names]
     if asked.scheme != "https" or all(asked.netloc != one.netloc for one in own):

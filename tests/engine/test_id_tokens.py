@@ -66,3 +66,8 @@ def test_a_token_that_is_missing_is_said_and_is_no_fail() -> None:
     seen = conclude(HEALTH, ((request, Got(401, None, "no ID token for x")),), None, NAMES)
     assert isinstance(seen, NotSeen)
     assert "no ID token for x" in seen.why
+
+
+def test_a_check_that_expects_to_be_refused_carries_none() -> None:
+    stranger = replace(HEALTH, expect=replace(HEALTH.expect, status=(401,)))
+    assert audience_of(stranger, NAMES["candidate.url"], NAMES) == ""
