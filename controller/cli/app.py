@@ -19,7 +19,7 @@ from controller import __version__
 from controller.cli.stops import as_stop, debugging, show_traceback
 
 SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("Roll out", ("apply", "status", "history")),
+    ("Roll out", ("apply", "status", "history", "explain")),
     ("With nobody at a terminal", ("tick", "wait", "watch", "list")),
     ("Decide", ("approve", "reject", "pause", "resume", "advance", "promote")),
     ("Go back", ("rollback", "cancel")),
@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "apply": ("apply", "Walk a candidate through the plan's stages, to promoted or rolled back."),
     "status": ("status", "Show where a rollout stands, who watches it and what it waits for."),
     "history": ("history", "Show what happened, and how earlier rollouts ended."),
+    "explain": ("explain", "Explain a decision: what was judged, and the rule that decided."),
     "tick": ("tick", "Make one pass over rollouts and end: what a schedule runs."),
     "wait": ("waiting", "Follow a rollout to its outcome, without acting."),
     "watch": ("waiting", "Show rollouts as they go, from any machine, without acting."),

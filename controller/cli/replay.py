@@ -117,7 +117,7 @@ def _of_evidence(plan: Plan, path: str, output: str) -> int:
     from controller.engine.past import past_of
 
     with _without_collection():
-        with _opened(path) as (name, lines):
+        with opened(path) as (name, lines):
             seen = evidence.read(plan, name, lines)
         _tell_problems(seen)
         pasts = (past_of(plan, run, rows) for run, rows in seen.runs.items())
@@ -131,7 +131,7 @@ def _of_events(plan: Plan, path: str, output: str) -> int:
     """Replay a rollout's own events; return the exit code."""
     from controller.cli import journal
 
-    with _opened(path) as (name, lines):
+    with opened(path) as (name, lines):
         try:
             pasts = journal.read(plan, name, lines)
         except journal.Unusable as error:
@@ -143,7 +143,7 @@ def _of_events(plan: Plan, path: str, output: str) -> int:
 
 
 @contextmanager
-def _opened(path: str) -> Iterator[tuple[str, Iterable[bytes]]]:
+def opened(path: str) -> Iterator[tuple[str, Iterable[bytes]]]:
     """Open a file, "-" for standard input; with its name for messages."""
     if path == "-":
         yield "standard input", sys.stdin.buffer

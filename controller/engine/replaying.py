@@ -163,3 +163,57 @@ def _at_the_end(plan: Plan, run: str, record: Record, last: datetime | None) -> 
             return Replayed(run, word(verdict), last, record.stage, name, verdict.reason)
     reason = "; ".join(f"{name} {verdict.reason}" for name, verdict in verdicts.items())
     return Replayed(run, "pass", last, record.stage, "", reason)
+
+
+# Where a run stands ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Stood:
+    """A run as a controller had it after the last span's minutes: record and verdicts by gate."""
+
+    record: Record
+    verdicts: Mapping[str, Verdict]
+
+
+def stand(plan: Plan, past: Past, record: Record | None = None) -> Stood:
+    """Return where a run stands after all its minutes; no failure ends it before.
+
+    record: whose rollout it is; its stage, split and evidence are replaced by the past's. A new
+    stage begins with what failed before forgiven, as `moves.enter_stage` has it.
+    """
+    known = replace(record, history=past.history) if record else None
+    now = known or (_before(past) if past.spans else None)
+    if now is None or not past.spans:
+        raise ValueError("a run without a split in force stands nowhere")
+    now = replace(now, phase=Phase.RUNNING, stage=-1, weight=0, gates={}, shift=None, trial=None)
+    for span in past.spans:
+        if span.moved is None:
+            gates = {
+                name: Accumulated(one.watermark, one.state.forgiven())
+                for name, one in now.gates.items()
+            }
+            now = replace(now, gates=gates)
+        else:
+            now = replace(now, tried=tuple(dict.fromkeys((*now.tried, span.stage))))
+        now = _all_absorbed(plan, _in_force(plan, now, span), span)
+    verdicts = {
+        gate.name: judge(gate, terms_of(plan, now, gate), now.gates[gate.name].state)
+        for gate in plan.gates_at(now.stage)
+    }
+    return Stood(now, verdicts)
+
+
+def _all_absorbed(plan: Plan, record: Record, span: Span) -> Record:
+    asked, gates = queries(plan, span.stage), dict(record.gates)
+    for gate in plan.gates_at(span.stage):
+        start = watermark(plan, record, gate.name)
+        assert start is not None
+        known = gates.get(gate.name) or Accumulated(start)
+        minutes = span.minutes.get(asked[gate.name], ())
+        state, terms = known.state, terms_of(plan, record, gate)
+        for _, state in absorbing(plan, record, gate, terms, known, minutes):  # noqa: B007 the last
+            pass
+        reached = max(minutes[-1].end, known.watermark) if minutes else known.watermark
+        gates[gate.name] = Accumulated(reached, state)
+    return replace(record, gates=gates)
