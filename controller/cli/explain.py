@@ -22,9 +22,7 @@ class Instant(click.ParamType[When]):
 
     name = "time"
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> When:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> When:
         """Read it; fails the option with examples."""
         from controller.plan.scalars import Unreadable, parse_duration
 
@@ -96,7 +94,7 @@ def _of_file(
 ) -> Story:
     import os
 
-    from controller.cli import replay, story
+    from controller.cli import journal, replay, story
     from controller.cli.stops import Code, Stop
     from controller.cli.target import find, looks_like_plan, read
 
@@ -108,7 +106,7 @@ def _of_file(
     with replay.opened(path) as (name, lines):
         try:
             return story.of_events(plan, name, lines)
-        except story.Unusable as error:
+        except journal.Unusable as error:
             mend = "events are what `rollout apply PLAN -o json` wrote"
             raise Stop(str(error), mend, Code.USAGE) from error
 
@@ -142,9 +140,7 @@ def _of_service(found: Target, name: ServiceName) -> Story:
     return story.of_record(plan, record, name, connection.ports.metrics, connection.now())
 
 
-def _show(
-    story: Story, at: When | None, output: str, name: ServiceName | None, place: str
-) -> None:
+def _show(story: Story, at: When | None, output: str, name: ServiceName | None, place: str) -> None:
     """Explain and show. Raises Stop where the time is none that can be explained."""
     import sys
 

@@ -131,9 +131,19 @@ def _past(plan: Plan, run: _Run) -> Past:
             begun, moved = before.in_force, begun  # a test of both failing: the stage goes on
         if stage < 0 or begun is None:
             continue
-        minutes = {query: tuple(many) for query, many in one.minutes.items()}
+        minutes = {query: _once(many) for query, many in one.minutes.items()}
         spans.append(Span(stage, one.weight, begun, minutes, moved))
     return Past(run.rollout, tuple(spans), run.history)
+
+
+def _once(minutes: list[Minute]) -> tuple[Minute, ...]:
+    """Return each minute once, oldest first.
+
+    A process begins with what the record had not absorbed yet, so that passes see the same minutes
+    again; what the last of them read is what it decided by.
+    """
+    found = {minute.end: minute for minute in minutes}
+    return tuple(found[end] for end in sorted(found))
 
 
 def _stage_at(plan: Plan, weight: int) -> int:

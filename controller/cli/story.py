@@ -262,5 +262,3 @@ def chosen(story: Story, at: datetime | None) -> tuple[datetime, Transition | No
         if whole or abs(one.at - at) < timedelta(seconds=1):
             return one.at, one
     return at, None
-
-

@@ -200,14 +200,23 @@ def _decision(plan: Plan, record: Record, at: datetime) -> Decision:
     split = moves.expected_split(record)
     targets = tuple(Target(name, percent) for name, percent in split.items())
     service = ServiceState(
-        ServiceName("", "", plan.service), record.uid, 0, False, targets, targets, True, "",
-        record.candidate, record.candidate, None,
-    )  # fmt: skip
+        ServiceName("", "", plan.service),
+        uid=record.uid,
+        generation=0,
+        reconciling=False,
+        targets=targets,
+        statuses=targets,
+        ready=True,
+        ready_message="",
+        latest_ready=record.candidate,
+        latest_created=record.candidate,
+        record_text=None,
+    )
     well = CheckSeen(CheckOutcome.PASSED, "taken to have passed")
     observation = Observation(
         Seen(service),
-        Seen(RevisionState(record.candidate, True)),
-        Seen(RevisionState(record.stable, True)),
+        Seen(RevisionState(record.candidate, ready=True)),
+        Seen(RevisionState(record.stable, ready=True)),
         checks={check.name: Seen(well) for check in plan.checks},
     )
     return decide(plan, record, observation, at)

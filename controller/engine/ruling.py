@@ -77,7 +77,10 @@ def ruled(
         return _of_roll_back(plan, record, reason, verdicts)
     if what.startswith("step back"):
         names = ", ".join(_named(plan, reason))
-        return f"a failed gate or check ({names}) whose on_fail is step_back; once a stage", _FAILING
+        return (
+            f"a failed gate or check ({names}) whose on_fail is step_back; once a stage",
+            _FAILING,
+        )
     if what.startswith("shift to") or what == "promoted":
         return _of_advance(record, what, reason)
     return next((rule for word, rule in _WORDS if what.startswith(word)), _OTHER)
