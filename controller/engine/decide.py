@@ -278,7 +278,9 @@ def _not_in_force(
     )
     if way_back:
         shout = Message(now, "shout", f"{why}; but {way_back}")
-        return moves.note(record, service, now, why, moves.SOON, events=(shout,))
+        text = f"{way_back}; {why}"
+        decided = ask_once(plan, record, service, now, AskKind.NO_WAY_BACK, text)
+        return replace(decided, look_again=moves.SOON, events=(shout, *decided.events))
     if record.trial is not None and record.weight > record.shift.weight_before:
         return moves.roll_back(record, service, now, why)
     if record.weight > record.shift.weight_before:

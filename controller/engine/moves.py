@@ -53,10 +53,10 @@ def state_of(record: Record) -> State:
             return State.DONE
         case Phase.ROLLING_BACK:
             return State.ROLLING_BACK
-        case Phase.PROMOTING:
-            return State.SHIFTING
         case _ if record.ask is not None:
             return State.ASKING
+        case Phase.PROMOTING:
+            return State.SHIFTING
         case _ if record.paused is not None:
             return State.PAUSED
         case _ if record.shift is not None:

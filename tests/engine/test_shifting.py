@@ -10,8 +10,10 @@ import pytest
 
 from controller.engine.decide import decide
 from controller.engine.decision import Action, Decision
+from controller.engine.decision import State as RolloutState
 from controller.engine.events import Message
 from controller.engine.observation import (
+    Gone,
     NotSeen,
     Observation,
     RevisionState,
@@ -19,7 +21,7 @@ from controller.engine.observation import (
     Target,
     Window,
 )
-from controller.engine.record import Accumulated, Record, Shift, Trial
+from controller.engine.record import Accumulated, Phase, Record, Shift, Trial
 from controller.engine.watching import continued, entered, terms_of, warmed_up, windows
 from controller.gates.betting import Question
 from controller.gates.evidence import Query, Readings, Requests, Value
@@ -438,3 +440,36 @@ def test_another_writers_test_is_not_overwritten_by_evidence_of_another_weight()
     )
     assert continued(LOOSER, known, known, at(21)).gates["errors"].watermark == at(20)
     assert continued(LOOSER, known, tested, at(21)).gates["errors"].watermark == at(16)
+
+
+def test_a_shift_that_fails_with_no_way_back_asks_and_is_written_once() -> None:
+    """Writing it every 15 seconds tells nobody anything."""
+    record = replace(running(1, LOOSER), shift=Shift(at(0), 10), in_force=None, came_from=0)
+    decisions = []
+    for minute in (16, 16.5, 17):
+        seen = Observation(
+            Seen(service_of(record, statuses=NOT_YET)),
+            Seen(RevisionState(NEW, ready=True)),
+            Gone("api-1 was deleted"),
+        )
+        decisions.append(decide(LOOSER, replace(record, at=at(15)), seen, at(minute)))
+        record = decisions[-1].record
+    assert [one.write is not None for one in decisions] == [True, False, False]
+    assert [one.state for one in decisions] == [RolloutState.ASKING] * 3
+    assert record.ask is not None
+    assert record.ask.reason.startswith("no way back: stable api-1 was deleted")
+    assert all(any(isinstance(e, Message) for e in one.events) for one in decisions)
+
+
+def test_a_promotion_that_cannot_come_into_force_asks_where_there_is_no_way_back() -> None:
+    record = replace(
+        running(1, LOOSER), phase=Phase.PROMOTING, weight=100, shift=Shift(at(0), 50), came_from=1
+    )
+    seen = Observation(
+        Seen(service_of(record, statuses=NOT_YET, ready=False)),
+        Gone("api-2 was deleted"),
+        Gone("api-1 was deleted"),
+    )
+    decision = decide(LOOSER, record, seen, at(1))
+    assert decision.state is RolloutState.ASKING
+    assert decision.only_a_person
