@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import pairwise
 
 BATCH = 15  # minutes: catches storms up to about ten minutes, which batches of five do not
@@ -33,6 +34,7 @@ def inflation(batches: Sequence[tuple[int, int]]) -> float:
     return max(1.0, (chi + _PSEUDO_BATCHES) / (max(len(used) - 1, 1) + _PSEUDO_BATCHES))
 
 
+@lru_cache(maxsize=256)  # a gate's never changes, and every minute asks for it
 def cap(inflation: float | None) -> float:
     """Return the most (in ln) that one minute may gain a bet; None: the inflation is unknown."""
     if inflation is None:

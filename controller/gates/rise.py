@@ -71,7 +71,8 @@ def followed(
     weight = min(weight, MOST)
     if weight <= 0 and not held:
         return None
-    seen = counted(gate, minute, limit)
+    theirs = accused(gate, minute.stable, limit) if minute.stable is not None else (0, 0)
+    seen = Compared(bad, requests, *theirs)
     if rise is not None:
         return Rise(rise.since, max(weight, 0.0), rise.seen + seen, rise.before)
     # Histograms would need too much room in the record: there the sample begins anew.

@@ -72,6 +72,32 @@ def test_every_decision_has_a_reason_and_a_time_to_look_again() -> None:
         assert decision.look_again > timedelta(0)
 
 
+def _stricter(plan: Plan) -> Plan:
+    limits = replace(ERRORS.limits, maximum=0.0001)
+    return replace(plan, gates=(replace(ERRORS, limits=limits), SLOW))
+
+
+@pytest.mark.parametrize(
+    ("plan", "changes"),
+    [
+        (PLAN, {}),
+        (_stricter(PLAN), {}),
+        (PLAN, {"stage": 2, "weight": 100}),
+        (PLAN, {"stage": 1, "weight": 50, "tried": (1,)}),
+    ],
+)
+def test_a_verdict_that_was_told_holds_only_for_what_it_was_judged_by(
+    plan: Plan, changes: dict[str, Any]
+) -> None:
+    seen = look(running(), 20, failed=1).record
+    record = replace(seen, **changes)
+    anew = {name: replace(known, told=None) for name, known in record.gates.items()}
+    again = look(record, 20, plan=plan)
+    assert again.verdicts == look(replace(record, gates=anew), 20, plan=plan).verdicts
+    kept = again.record.gates["errors"].told is record.gates["errors"].told
+    assert kept == (not changes and plan is PLAN)
+
+
 class TestRollingBack:
     def test_a_failed_gate_puts_all_traffic_on_stable(self) -> None:
         decision = look(running(), 20, failed=5)
