@@ -161,7 +161,8 @@ def _run(
             click.echo(f"{name.region}: {stops[-1].message}", err=True)
     # A region to which the act does not apply is no error beside one where it was done. What could
     # not be done is one; so is a region that may serve the candidate on, whatever hindered it.
-    failed = [stop for stop in stops if word == "rollback" or not isinstance(stop, Refused)]
+    to_stable = word == "rollback" and stage is None
+    failed = [stop for stop in stops if to_stable or not isinstance(stop, Refused)]
     if failed or len(stops) == len(found.names):
         raise max(failed or stops, key=lambda stop: stop.exit_code)
 

@@ -219,6 +219,17 @@ def test_a_region_in_which_nothing_can_be_rolled_back_is_an_error(plan: str) -> 
 
 
 @pytest.mark.usefixtures("world")
+def test_a_region_that_has_no_earlier_stage_is_no_error_beside_one_that_has(plan: str) -> None:
+    assert run("apply", plan, "--no-wait").exit_code == 0
+    assert run("advance", plan, "--region", EAST, "--yes").exit_code == 0
+    assert run("advance", plan, "--region", EAST, "--yes").exit_code == 0
+    result = run("rollback", plan, "--to-stage", "1", "--all-regions", "--yes")
+    assert result.exit_code == 0
+    assert "us-central1: rolled back" in result.stdout
+    assert "europe-west1: no rollout is running" in result.stderr
+
+
+@pytest.mark.usefixtures("world")
 def test_all_regions_advanced_leaves_one_in_line_alone(plan: str) -> None:
     assert run("apply", plan, "--no-wait").exit_code == 0
     result = run("advance", plan, "--all-regions", "--yes")
