@@ -143,7 +143,7 @@ def _run(
     if found.later and not given["all_regions"]:
         listed = ", ".join(name.region for name in found.names)
         mend = f"`rollout {word} {found.place} --region {found.name.region}`, or --all-regions"
-        raise Stop(f"the plan has several regions ({listed}): which is meant?", mend, Code.USAGE)
+        raise Stop(f"there are several regions ({listed}): which is meant?", mend, Code.USAGE)
     connection = found.connect()
     act = Act(word, connection, question, stage, to_revision)
     if not found.later:

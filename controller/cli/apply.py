@@ -161,6 +161,10 @@ def _found(
         raise Stop(
             f"{argument} is no plan", f"apply takes a plan's file: {argument}.yaml?", Code.USAGE
         )
+    if found.later and not found.plan.later_regions:
+        listed = ", ".join(name.region for name in found.names)
+        mend = "--region says it, or a list as the plan's `region:`"
+        raise Stop(f"several regions are named ({listed}), and none by the plan", mend, Code.USAGE)
     if image is not None:
         _check_image(image, revision)
     if revision is None:
@@ -222,6 +226,11 @@ def _warn(run: Run, found: Target) -> None:
         run.message("warning", render([warning]))
     if found.scenario is None:
         run.message("info", found.said)
+        if found.left_out:
+            text = (
+                f"the plan's {', '.join(found.left_out)} is left out, for the environment says so"
+            )
+            run.message("warning", f"{text}: unset CLOUDSDK_RUN_REGION for all of its regions")
         if not run.no_wait:
             _warn_of_unset(run, _plan(found))
     whole = sum((stage.hold for stage in _plan(found).stages), timedelta())

@@ -16,7 +16,7 @@ from controller.cli.stops import Code, Stop
 from controller.engine.observation import ServiceName
 
 if TYPE_CHECKING:
-    from controller.cli.wiring import Connection
+    from controller.cli.wiring import Connection, Resolved
     from controller.plan.diagnostics import Diagnostic
     from controller.plan.model import Plan
 
@@ -29,7 +29,8 @@ class Target:
     """A service and, where one was named, its plan.
 
     argument: as it was typed, quoted for a shell's paste by `place`. name: the service in the first
-    region, later: in those after it. said: who named project and region.
+    region, later: in those after it. said: who named project and region. left_out: regions of the
+    plan that the environment leaves out.
     """
 
     argument: str
@@ -39,6 +40,7 @@ class Target:
     said: str = ""
     scenario: str | None = None
     later: tuple[ServiceName, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[ServiceName, ...]:
@@ -120,11 +122,32 @@ def find(
         mend = "--region R, CLOUDSDK_RUN_REGION, or `region:` in the plan"
         raise Stop("no region is named", mend, Code.USAGE)
     service = plan.service if plan is not None else argument
-    regions = plan.regions if plan is not None and there.source == IN_THE_PLAN else (there.value,)
+    in_plan = plan is not None and there.source == IN_THE_PLAN
+    regions = plan.regions if plan is not None and in_plan else _listed(there, plan)
     where = f"region{'s' if len(regions) > 1 else ''} {', '.join(regions)} ({there.source})"
     names = tuple(ServiceName(named.value, region, service) for region in regions)
     said = f"project {named.value} ({named.source}), {where}"
-    return replace(target, name=names[0], later=names[1:], said=said)
+    left_out: tuple[str, ...] = ()
+    if plan is not None and region is None and len(plan.regions) > 1:
+        left_out = tuple(one for one in plan.regions if one not in regions)
+    return replace(target, name=names[0], later=names[1:], said=said, left_out=left_out)
+
+
+def _listed(there: Resolved, plan: Plan | None) -> tuple[str, ...]:
+    """Return the regions that a flag or the environment names, with commas between.
+
+    Beside a plan a list of several says where rollouts are looked for: it chooses among the plan's,
+    and adds none. Raises Stop (2) where none is chosen.
+    """
+    parts = (part.strip() for part in there.value.split(","))
+    listed = tuple(dict.fromkeys(part for part in parts if part)) or (there.value,)
+    if plan is None or len(listed) == 1 or not plan.regions:
+        return listed
+    chosen = tuple(one for one in plan.regions if one in listed)
+    if not chosen:
+        what = f"none of {', '.join(listed)} ({there.source}) is a region of the plan"
+        raise Stop(what, f"--region one of {', '.join(plan.regions)}", Code.USAGE)
+    return chosen
 
 
 @dataclass(frozen=True, slots=True)

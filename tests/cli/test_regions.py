@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 
 from controller.cli.app import cli
 from controller.cli.ending import Ending, Part, of_all
+from controller.cli.stops import Stop
 from controller.cli.target import find
 from controller.cli.wiring.serving import Served, served
 from controller.cloud.run import CloudRun
@@ -150,6 +151,41 @@ def test_the_dry_run_tells_each_region(plan: str) -> None:
     result = run("apply", plan, "--sandbox", "--dry-run")
     assert result.exit_code == 0
     assert "europe-west1, when us-central1 is promoted:" in result.stderr
+
+
+def test_a_list_of_regions_around_chooses_among_the_plans(
+    plan: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLOUDSDK_RUN_REGION", f"asia-east1,{WEST},{EAST}")
+    found = find(plan, project=None, region=None)
+    assert [name.region for name in found.names] == [EAST, WEST]
+    monkeypatch.setenv("CLOUDSDK_RUN_REGION", f"asia-east1,{WEST}")
+    assert [name.region for name in find(plan, project=None, region=None).names] == [WEST]
+    assert [one.region for one in find("api", project="p", region=None).names] == [
+        "asia-east1",
+        WEST,
+    ]
+    monkeypatch.setenv("CLOUDSDK_RUN_REGION", "asia-east1,asia-east2")
+    with pytest.raises(Stop, match="is a region of the plan"):
+        find(plan, project=None, region=None)
+
+
+def test_no_list_around_makes_several_rollouts_of_a_plan_without_regions(tmp_path: Path) -> None:
+    path = tmp_path / "anywhere.yaml"
+    path.write_text(PLAN.replace("region: [us-central1, europe-west1]\n", ""), "utf-8")
+    result = run("apply", str(path), "--region", f"{EAST},{WEST}")
+    assert result.exit_code == 2
+    assert "several regions are named" in result.stderr
+
+
+@pytest.mark.usefixtures("world")
+def test_a_region_that_the_environment_leaves_out_is_warned_of(
+    plan: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLOUDSDK_RUN_REGION", EAST)
+    result = run("apply", plan, "--no-wait")
+    assert "the plan's europe-west1 is left out" in result.stderr
+    assert "left out" not in run("apply", plan, "--no-wait", "--region", EAST).stderr
 
 
 @pytest.mark.usefixtures("world")
