@@ -70,6 +70,7 @@ def cli(
     """
     from controller.cli.stops import Code, Stop
     from controller.cli.target import find
+    from controller.ports import PortError
 
     if target == "-" and evidence == "-":
         raise Stop("plan and events cannot both come from stdin", code=Code.USAGE)
@@ -81,9 +82,10 @@ def cli(
     for name in found.names:
         try:
             _show(_of_service(found, name), at, output, name, found.place)
-        except Stop as stop:
+        except (Stop, PortError) as error:
             if len(found.names) == 1:
                 raise
+            stop = error if isinstance(error, Stop) else Stop(error.what, error.mend)
             Stop(f"{name.region}: {stop.message}", stop.mend, stop.exit_code).show()
             code = max(code, stop.exit_code)
     ctx.exit(code)

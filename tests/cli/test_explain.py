@@ -171,6 +171,15 @@ def test_a_service_without_a_record_is_an_error(plan: Path) -> None:
     assert "no rollout ever ran on ion-api" in result.stderr
 
 
+@pytest.mark.usefixtures("world")
+def test_what_one_region_cannot_tell_holds_up_no_other(plan: Path) -> None:
+    plan.write_text(PLAN.replace("region: us-central1", "region: [us-central1, europe-west1]"))
+    result = run("explain", str(plan))
+    assert result.exit_code == 1
+    assert "us-central1: no rollout ever ran" in result.stderr
+    assert "europe-west1: " in result.stderr
+
+
 @pytest.mark.parametrize(
     ("at", "said"),
     [
