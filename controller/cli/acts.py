@@ -6,7 +6,8 @@ Here: the arguments and the question on a terminal. What an act means is in the 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -137,7 +138,6 @@ def _run(
 ) -> None:
     """Ask where it must be asked, do it in each region meant, and say what is so now."""
     from controller.cli.target import find
-    from controller.engine.codec import Unreadable
 
     found = find(given["target"], project=given["project"], region=given["region"])
     if found.later and not given["all_regions"]:
@@ -147,24 +147,41 @@ def _run(
     connection = found.connect()
     act = Act(word, connection, question, stage, to_revision)
     if not found.later:
-        _do(act, found, given)
+        done = _do(act, found, given)
+        if done is not None:
+            _see(act, found, given, done)
         return
-    stops = []
+    stops: list[click.ClickException] = []
+    written: list[tuple[Act, Target, Tick]] = []
     for name in found.names:  # what one region refuses or cannot do holds up no other
         here = replace(found, name=name, later=(), plan=None, argument=name.service)
-        try:
-            _do(replace(act, connection=replace(connection, name=name)), here, given)
-        except (Stop, PortError, Unreadable) as error:
-            unread = isinstance(error, Unreadable)
-            mend = f"`rollout rollback {here.place}` works without it"
-            stops.append(Stop(str(error), mend) if unread else as_stop(error))
-            click.echo(f"{name.region}: {stops[-1].message}", err=True)
+        one = replace(act, connection=replace(connection, name=name))
+        with _noting(stops, here):
+            tick = _do(one, here, given)
+            written += [(one, here, tick)] if tick is not None else []
+    for one, here, tick in written:  # only then: seeing it in force may take minutes
+        with _noting(stops, here):
+            _see(one, here, given, tick)
     # A region to which the act does not apply is no error beside one where it was done. What could
     # not be done is one; so is a region that may serve the candidate on, whatever hindered it.
     to_stable = word == "rollback" and stage is None
     failed = [stop for stop in stops if to_stable or not isinstance(stop, Refused)]
     if failed or len(stops) == len(found.names):
         raise max(failed or stops, key=lambda stop: stop.exit_code)
+
+
+@contextmanager
+def _noting(stops: list[click.ClickException], found: Target) -> Iterator[None]:
+    """Say and note what hinders an act in one region of several."""
+    from controller.engine.codec import Unreadable
+
+    try:
+        yield
+    except (Stop, PortError, Unreadable) as error:
+        unread = isinstance(error, Unreadable)
+        mend = f"`rollout rollback {found.place}` works without it"
+        stops.append(Stop(str(error), mend) if unread else as_stop(error))
+        click.echo(f"{found.name.region}: {stops[-1].message}", err=True)
 
 
 class Refused(Stop):
@@ -182,12 +199,13 @@ class Act:
     to_revision: str | None
 
 
-def _do(act: Act, found: Target, given: dict[str, Any]) -> None:
-    """Do it to one service. Raises PortError, and Stop where it is refused."""
-    from controller.cli import deeds, seen
+def _do(act: Act, found: Target, given: dict[str, Any]) -> Tick | None:
+    """Do it to one service; None where there was nothing to do.
+
+    Raises PortError, and Stop where it is refused.
+    """
+    from controller.cli import deeds
     from controller.engine.decision import Refusal
-    from controller.engine.wording import minutes_shown
-    from controller.reconciler import Reconciler
 
     word, connection = act.word, act.connection
     if given["all_regions"] and word in {"advance", "promote"}:
@@ -202,8 +220,18 @@ def _do(act: Act, found: Target, given: dict[str, Any]) -> None:
         if done.exit_code:
             raise Refused(done.reason, done.mend, done.exit_code)
         _say(done.reason, found, given, at=connection.now())
-        return
+        return None
     _show_messages(done, given["output"])
+    return done
+
+
+def _see(act: Act, found: Target, given: dict[str, Any], done: Tick) -> None:
+    """See in force what was written, where that matters, and say what is so now."""
+    from controller.cli import seen
+    from controller.engine.wording import minutes_shown
+    from controller.reconciler import Reconciler
+
+    word, ports, name = act.word, act.connection.ports, act.connection.name
     if word in {"rollback", "reject"}:
         told = _told(word, done)
         done, took = seen.rolled_back(Reconciler(ports, name), done)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from controller.cli import seen
 from controller.cli.app import cli
 from controller.cli.ending import Ending, Part, of_all
 from controller.cli.stops import Stop
@@ -20,7 +21,8 @@ from controller.cli.wiring.serving import Served, served
 from controller.cloud.run import CloudRun
 from controller.engine.events import Finished
 from controller.engine.observation import ServiceName, ServiceState
-from controller.ports import Unavailable
+from controller.ports import Change, Unavailable
+from controller.reconciler import Reconciler, Tick
 from tests.cli.test_acts import live_in
 
 EAST, WEST = "us-central1", "europe-west1"
@@ -224,6 +226,28 @@ def test_what_one_region_refuses_holds_up_no_other(plan: str) -> None:
     assert result.exit_code == 0
     assert "us-central1: there is no rollout" in result.stderr
     assert "europe-west1: paused" in result.stdout
+
+
+@pytest.mark.usefixtures("world")
+def test_a_rollback_is_written_in_every_region_before_any_is_waited_for(
+    plan: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("apply", plan, "--no-wait").exit_code == 0
+    order: list[str] = []
+    write, waited = CloudRun.write, seen.rolled_back
+
+    def noted(self: CloudRun, expected: ServiceState, change: Change, at: datetime) -> ServiceState:
+        order.append(f"written in {expected.name.region}")
+        return write(self, expected, change, at)
+
+    def then(reconciler: Reconciler, done: Tick) -> tuple[Tick, str]:
+        order.append(f"waited for in {reconciler.name.region}")
+        return waited(reconciler, done)
+
+    monkeypatch.setattr(CloudRun, "write", noted)
+    monkeypatch.setattr(seen, "rolled_back", then)
+    assert run("rollback", plan, "--all-regions", "--yes").exit_code == 0
+    assert order[:3] == [f"written in {EAST}", f"written in {WEST}", f"waited for in {EAST}"]
 
 
 @pytest.mark.usefixtures("world")
