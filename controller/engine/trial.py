@@ -32,6 +32,7 @@ from controller.gates.state import relieved
 from controller.gates.verdict import Undecided, Verdict, Why
 from controller.gates.wording import count_text
 from controller.plan.model import Gate, OnFail, Plan
+from controller.plan.window import closed_text, is_open, next_opening
 
 NEAR_A_SHIFT = timedelta(minutes=11)  # a minute to settle, and ten
 LONG = timedelta(hours=1)
@@ -215,6 +216,12 @@ def _in_trial(
 def _raise(
     plan: Plan, record: Record, service: ServiceState, trial: Trial, now: datetime, reason: str
 ) -> Decision:
+    """Put the candidate back to its stage's weight, in the window: it gets more by that too."""
+    rule = plan.when.advance_only
+    if rule is not None and not is_open(rule, now):
+        text = f"{reason}; {closed_text(rule, now)}"
+        waiting = kept(plan, record, service, now, text, interval(plan, record, now))
+        return replace(waiting, opens=next_opening(rule, now))
     gates = {
         name: Accumulated(known.watermark, relieved(known.state).without(Question.REFERENCE))
         for name, known in record.gates.items()

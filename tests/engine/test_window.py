@@ -30,7 +30,7 @@ from tests.engine.builders import (
     silence,
     starting,
 )
-from tests.engine.world import World, with_
+from tests.engine.world import LONG, World, incident, poison, with_
 
 
 def only(hours: str, plan: Plan = PLAN, **changes: object) -> Plan:
@@ -181,6 +181,18 @@ class TestChecksBeforeTheFirstShift:
         assert look(record, 60, plan=self.CHECKED).action is not Action.ASK
         assert look(record, 121, plan=self.CHECKED).action is not Action.ASK
         assert look(record, 136, plan=self.CHECKED).action is Action.ASK
+
+
+class TestATestOfBothFailing:
+    def test_it_lowers_the_candidate_at_once_and_raises_it_in_the_window(self) -> None:
+        for truth in (poison(), incident(5, 60)):
+            world = World(only("11:00-12:00", LONG), truth, stage=1).run(119)
+            assert world.moves == [("step_back", 10)]
+            assert "the window opens Mon 2026-01-05 11:00 UTC" in world.told[-1][1].reason
+            assert world.told[-1][1].opens == OPENS
+            world.run(150)
+            raised = next(minute for what, minute in shifts(world) if what == "shift")
+            assert 120 <= raised <= 125
 
 
 class TestAnApprovalThatNobodyGives:
