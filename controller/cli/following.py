@@ -23,6 +23,7 @@ from controller.engine.begin import Wish
 from controller.engine.decision import Refusal
 from controller.engine.duty import SCHEDULE
 from controller.engine.events import Finished
+from controller.engine.observation import Seen
 from controller.engine.record import Phase
 from controller.engine.wording import minutes_shown
 from controller.ports import PortError
@@ -150,7 +151,8 @@ def _end(run: Run, leg: Leg, tick: Tick, until: datetime | None) -> Ending | Non
     if until is not None and run.now() >= until:
         return ending.of_open(tick, leg.place, leg.served, "the time limit has come")
     rehearsal = run.connection.rehearsal if run.connection else None
-    stuck = tick.decision.only_a_person and not tick.problem
+    is_seen = isinstance(tick.observation.service, Seen)  # else an answer may be on it already
+    stuck = tick.decision.only_a_person and is_seen and not tick.problem
     if rehearsal is not None and stuck and not rehearsal.people_left():
         why = "the scenario has nobody left to act"
         return ending.of_open(tick, leg.place, leg.served, why)
