@@ -150,7 +150,7 @@ def main() -> int:
     met = True
     path = HERE / "rollout_plans" / "ion-api.yaml"
     plan = read_plan(load(str(path)), env={}, variables={}).plan
-    for scenario, one_process_in in (("errors", 10), ("healthy", 100)):
+    for scenario, one_process_in in (("errors", 10), ("healthy", 45)):
         long = by_apply(plan, scenario)
         start = time.perf_counter()
         short = by_ticks(path, plan, scenario, one_process_in=one_process_in)
