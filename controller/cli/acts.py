@@ -250,9 +250,9 @@ def _see(act: Act, found: Target, given: dict[str, Any], done: Tick) -> None:
 
 def _wait_for_turn(connection: Connection, mend: str) -> None:
     """Leave a region in line alone where all are meant: only who names it begins it now."""
-    waits_for = _waits_for(_record_of(connection))
-    if waits_for:
-        raise Refused(f"its turn comes when {waits_for} is promoted", mend)
+    record = _record_of(connection)
+    if record is not None and record.waits_for:
+        raise Refused(f"its turn comes when {record.waits_for} is promoted", mend)
 
 
 def _ask_first(act: Act, found: Target, given: dict[str, Any]) -> None:
@@ -363,17 +363,9 @@ def _record_of(connection: Connection) -> Record | None:
     return decode(service.record_text) if service.record_text else None
 
 
-def _waits_for(record: Record | None) -> str:
-    """Return the region that a region in line waits for, "" for none."""
-    from controller.engine.record import Phase
-
-    in_line = record is not None and record.phase is Phase.STARTING
-    return record.after if record is not None and in_line else ""
-
-
 def _turn(record: Record | None) -> str:
     """Say that another region comes first: who begins this one now decides against the plan."""
-    waits_for = _waits_for(record)
+    waits_for = record.waits_for if record is not None else ""
     return f"It is not this region's turn before {waits_for} is promoted. " if waits_for else ""
 
 

@@ -111,13 +111,17 @@ def _stay(run: Run, legs: tuple[Leg, ...], until: datetime | None) -> None:
 
 
 def _loop(run: Run, legs: tuple[Leg, ...], until: datetime | None) -> None:
-    """Tick each leg when it is due, until all have ended or this run does."""
+    """Tick each leg when it is due, until all have ended or this run does.
+
+    All that are due are looked at before this run ends: it tells where each of them stands.
+    """
     while not _is_over(run, legs):
         for leg in legs:
-            if leg.end is None and (leg.due is None or leg.due <= run.now()):
+            is_due = leg.due is None or leg.due <= run.now()
+            if leg.end is None and is_due and not run.leaving:
                 _look(run, leg, until)
-                if _is_over(run, legs):
-                    return
+        if _is_over(run, legs):
+            return
         due = min(leg.due for leg in legs if leg.end is None and leg.due is not None)
         legs[0].reconciler.ports.clock.sleep(max(due - run.now(), timedelta(0)))
 

@@ -84,7 +84,7 @@ def _decide_seen(
     if way_back or (record.ask and record.ask.kind is AskKind.NO_WAY_BACK):
         return _without_way_back(plan, record, observation, service, now, way_back, lost)
     if record.phase is Phase.STARTING:
-        begins = in_line if record.after else before_first_shift
+        begins = in_line if record.waits_for else before_first_shift
         return begins(plan, record, observation, service, now)
     return watching(plan, record, observation, service, now)
 

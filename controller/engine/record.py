@@ -257,6 +257,11 @@ class Record:
         new.__dict__.update(seen)
         return new
 
+    @property
+    def waits_for(self) -> str:
+        """Return the region that must be promoted first, "" once this one has begun."""
+        return self.after if self.phase is Phase.STARTING else ""
+
     def resumed(self, now: datetime) -> Record:
         """Return the record with its hold running on: the time it stood still does not count.
 

@@ -81,7 +81,7 @@ class Observer:
         candidate, stable = self._revision(record.candidate), self._revision(record.stable)
         on_duty = record.duty == controller
         seen = Observation(Seen(service), candidate, stable, on_duty=on_duty)
-        if record.after and record.phase is Phase.STARTING and record.shift is None:
+        if record.waits_for and record.shift is None:
             return self._in_line(plan, record, seen, now)
         asked = windows(plan, record, now)
         readings = {query: self._read(query, record, asked[query]) for query in asked}

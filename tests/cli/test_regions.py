@@ -333,3 +333,11 @@ def test_one_region_is_observed_at_a_time(plan: str) -> None:
     result = run("apply", plan, "--sandbox", "--observe")
     assert result.exit_code == 2
     assert "--observe --region us-central1" in result.stderr
+
+
+@pytest.mark.usefixtures("world")
+def test_a_time_limit_that_comes_at_once_still_tells_of_every_region(plan: str) -> None:
+    assert run("apply", plan, "--no-wait").exit_code == 0
+    result = run("apply", plan, "--timeout", "1s", "-o", "json")
+    assert result.exit_code == 5
+    assert objects(result)[-1]["regions"] == {EAST: "in_progress", WEST: "in_progress"}

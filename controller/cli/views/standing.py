@@ -108,8 +108,8 @@ def _verdicts(plan: Plan | None, record: Record) -> dict[str, Verdict]:
 
 def _in_line(record: Record, state: State) -> str:
     """Tell which region must be promoted first, "" where it is this one's turn."""
-    begun = record.phase is not Phase.STARTING or state is State.TAKEN_OVER
-    return "" if begun or not record.after else f"{record.after} to be promoted; then this begins"
+    first = "" if state is State.TAKEN_OVER else record.waits_for
+    return f"{first} to be promoted; then this begins" if first else ""
 
 
 def _waits(
