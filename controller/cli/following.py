@@ -27,7 +27,7 @@ from controller.engine.observation import Seen
 from controller.engine.record import Phase
 from controller.engine.wording import minutes_shown
 from controller.ports import PortError
-from controller.reconciler import RETRY, Reconciler, Tick
+from controller.reconciler import Reconciler, Tick
 
 if TYPE_CHECKING:
     from controller.cli.wiring import Connection
@@ -142,7 +142,7 @@ def _look(run: Run, leg: Leg, until: datetime | None) -> None:
     if leg.end is not None and leg.end.is_done and leg.region:
         said = leg.end.finished
         run.message("info", sentence(said.outcome, said.reason), leg)
-    due = run.now() + (RETRY if tick.problem else tick.decision.look_again)
+    due = run.now() + tick.look_again
     leg.due = due if until is None else min(due, until)
 
 

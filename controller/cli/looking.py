@@ -70,7 +70,9 @@ class Looker:
         self._verdicts |= {name: word(verdict) for name, verdict in decision.verdicts.items()}
         self._is_unwatched = here.unwatched
         plan = here.plan if decision.record is here.record else None
-        return Tick(here.at, decision, Observation(Seen(service)), events, plan)
+        return Tick(
+            here.at, decision, Observation(Seen(service)), events, plan, decision.look_again
+        )
 
     def _decision(self, here: Standing) -> Decision:
         """Return where it stands, in the form in which a controller would say it."""

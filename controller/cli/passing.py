@@ -11,7 +11,7 @@ from controller.cli import ending
 from controller.cli.ending import Ending
 from controller.cli.stops import Code, Stop
 from controller.engine.observation import ServiceState
-from controller.reconciler import RETRY, Reconciler, Tick
+from controller.reconciler import Reconciler, Tick
 
 REFUSED_MAX = 5  # writes in a row; such a command must end, a schedule runs it again
 
@@ -24,8 +24,6 @@ def one_pass(reconciler: Reconciler, listed: ServiceState | None = None) -> Iter
     """
     problem = ""
     for attempt in range(REFUSED_MAX):
-        if attempt:
-            reconciler.ports.clock.sleep(RETRY)
         tick = reconciler.tick(None if attempt else listed)
         if tick is None:
             return
@@ -33,6 +31,8 @@ def one_pass(reconciler: Reconciler, listed: ServiceState | None = None) -> Iter
         problem = tick.problem
         if not problem:
             return
+        if attempt < REFUSED_MAX - 1:
+            reconciler.ports.clock.sleep(tick.look_again)
     raise Stop(
         f"nothing could be written, {REFUSED_MAX} times: {problem}",
         "the next run tries again; `rollout status` shows where it stands",

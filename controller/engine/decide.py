@@ -30,6 +30,14 @@ from controller.engine.watching import (
     interval,
     watch,
 )
+from controller.engine.way_back import (
+    deleted,
+    narrowed_text,
+    no_way_back,
+    spared,
+    unable,
+    without,
+)
 from controller.engine.wording import minutes_shown
 from controller.gates.verdict import word
 from controller.plan.model import Plan
@@ -46,6 +54,10 @@ def decide(plan: Plan, record: Record, observation: Observation, now: datetime) 
             return moves.taken_over(record, now, f"the service is gone: {why}", NO_ANSWER)
         case Seen(service):
             decision = _decide_seen(plan, record, observation, service, now)
+            backward = decision.record.phase is Phase.ROLLING_BACK
+            missing = unable(record, observation) if backward else deleted(record, observation)
+            if missing:
+                decision = spared(decision, missing)
             only_a_person = _only_a_person(plan, decision)
             if only_a_person == decision.only_a_person:
                 return decision
@@ -73,12 +85,21 @@ def _decide_seen(
     if record.hand is not None:
         record = replace(record, hand=None)  # it gave the traffic back
     if record.phase is Phase.ROLLING_BACK:
-        return _rolling_back(record, service, now)
+        return _rolling_back(record, observation, service, now)
+    return _under_way(plan, record, observation, service, now)
+
+
+def _under_way(
+    plan: Plan, record: Record, observation: Observation, service: ServiceState, now: datetime
+) -> Decision:
     lost = _candidate_lost(record, observation, service)
-    way_back = _no_way_back(record, observation)
+    way_back = no_way_back(record, observation)
     if lost and not way_back:
         left = _without_dead_tags(record, observation, service)
         return moves.roll_back(record, left, now, lost)
+    narrowed = without(record, deleted(record, observation))
+    if narrowed is not record and not way_back:
+        return moves.narrow(narrowed, service, now, narrowed_text(record, narrowed))
     if record.shift is not None:
         return _shifting(plan, record, observation, service, now, way_back)
     if way_back or (record.ask and record.ask.kind is AskKind.NO_WAY_BACK):
@@ -155,16 +176,6 @@ def _without_dead_tags(
     return replace(service, targets=left)
 
 
-def _no_way_back(record: Record, observation: Observation) -> str:
-    match observation.stable:
-        case Gone():
-            return f"no way back: stable {record.stable} was deleted"
-        case Seen(revision) if revision.ready is False:
-            return f"no way back: stable {record.stable} is not ready: {revision.why}"
-        case _:
-            return ""
-
-
 def _without_way_back(
     plan: Plan,
     record: Record,
@@ -217,10 +228,17 @@ def _is_in_force(record: Record, service: ServiceState) -> bool:
     return not service.reconciling and service.in_force == moves.expected_split(record)
 
 
-def _rolling_back(record: Record, service: ServiceState, now: datetime) -> Decision:
+def _rolling_back(
+    record: Record, observation: Observation, service: ServiceState, now: datetime
+) -> Decision:
     if _is_in_force(record, service):
         return moves.rolled_back(record, service, now)
     assert record.shift is not None
+    narrowed = without(record, unable(record, observation))
+    if narrowed is not record:  # all of it would be refused for the sake of one
+        again = replace(narrowed, shift=replace(record.shift, at=now))
+        text = narrowed_text(record, narrowed)
+        return moves.note(again, service, now, text, moves.POLL, transition=moves.NARROWED)
     waited = now - record.shift.at
     if service.reconciling and waited < SHIFT_MAX:
         return moves.wait(record, "the roll back is not yet in force", moves.POLL)

@@ -28,6 +28,7 @@ from controller.plan.model import Plan
 
 POLL = timedelta(seconds=10)  # while a split is not yet in force
 SOON = timedelta(seconds=15)
+NARROWED = "stable changed"
 
 
 def expected_split(record: Record) -> dict[str, int]:
@@ -218,6 +219,35 @@ def shift_failed(
         State.ASKING,
         _write(service, back),
         (Asked(now, AskKind.SHIFT_FAILED.value, why, stage),),
+    )
+
+
+def narrow(record: Record, service: ServiceState, now: datetime, reason: str) -> Decision:
+    """Go on with fewer revisions of stable. record: with those that are left.
+
+    Where they serve now, that moves traffic among them: the stage is measured anew beside them.
+    """
+    split = expected_split(record)
+    if split == service.asked:
+        return note(record, service, now, reason, SOON, transition=NARROWED)
+    if record.shift is not None:
+        moved = replace(record, shift=replace(record.shift, at=now))
+    else:
+        moved = replace(
+            record if record.trial is not None else _measured_anew(record),
+            shift=Shift(now, record.weight),
+            came_from=record.stage,
+            weight_before=record.weight,
+        )
+    moved = moved.noting(now, NARROWED, reason)
+    return Decision(
+        Action.SHIFT,
+        reason,
+        POLL,
+        moved,
+        state_of(moved),
+        _write(service, moved),
+        (Shifted(now, split, in_force=False, reason=reason), Message(now, "warning", reason)),
     )
 
 

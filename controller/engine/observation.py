@@ -178,6 +178,7 @@ class Window:
 class Observation:
     """Everything one tick saw. on_duty: the checks are this controller's to send.
 
+    stable: the largest of the revisions that served before; beside: the others of them, by name.
     earlier: the same service in the region that must be promoted first. history: stable's last day,
     read once that is so.
     """
@@ -192,3 +193,4 @@ class Observation:
     on_duty: bool = True
     earlier: Seen[ServiceState] | NotSeen | Gone = NotSeen("not asked")
     history: Mapping[Query, Seen[Readings] | NotSeen] = field(default_factory=dict)
+    beside: Mapping[str, Seen[RevisionState] | NotSeen | Gone] = field(default_factory=dict)

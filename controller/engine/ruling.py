@@ -53,6 +53,8 @@ _WORDS: tuple[tuple[str, Rule], ...] = (
     ("incident", ("both revisions fail whatever the weight: it is the service's", _TRIAL)),
     ("new revision", ("a newer revision came; it waits at 0%", _STAYING)),
     ("way back", ("stable is ready again", _DECIDE)),
+    ("stable changed", ("a revision of stable is gone, or cannot serve: the others take its share",
+                        _DECIDE)),
     ("shift failed", ("a shift did not come into force; the split before was written back",
                       _DECIDE)),
 )  # fmt: skip

@@ -4,6 +4,6 @@
 """
 
 from controller.ports import Ports
-from controller.reconciler.passes import RETRY, Reconciler, Tick
+from controller.reconciler.passes import Reconciler, Tick
 
-__all__ = ["RETRY", "Ports", "Reconciler", "Tick"]
+__all__ = ["Ports", "Reconciler", "Tick"]

@@ -50,18 +50,23 @@ from controller.reconciler.observing import Observer
 from controller.reconciler.telling import Teller
 
 CONFLICTS_MAX = 5  # a beginning is tried again so often before it is given up
-RETRY = timedelta(seconds=5)
+RETRY = timedelta(seconds=5)  # after a write that was refused or not answered; it doubles,
+RETRY_MOST = timedelta(seconds=30)  # for some refusals are for good: a permission taken away
 
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """What one pass saw, decided and did. problem: why a write did not happen, or ""."""
+    """What one pass saw, decided and did.
+
+    problem: why a write did not happen, or "". look_again: after how long the next pass is due.
+    """
 
     at: datetime
     decision: Decision
     observation: Observation
     events: tuple[Event, ...]
     plan: Plan | None
+    look_again: timedelta
     problem: str = ""
 
 
@@ -99,6 +104,7 @@ class Reconciler:
         self._unsure: tuple[Record, tuple[Event, ...]] | None = None
         self._written: ServiceState | None = None  # as the last write, in this pass, left it
         self._late: tuple[Event, ...] = ()
+        self._pause = RETRY / 2
         self._teller = Teller(ports, name, controller)
 
     # A tick ------------------------------------------------------------------------------------
@@ -144,7 +150,7 @@ class Reconciler:
     def follow(self) -> Iterator[Tick]:
         """Tick until the rollout is done, sleeping between ticks as each decision asks.
 
-        A refused or unanswered write is observed again soon, not at the next look.
+        A refused or unanswered write is observed again soon, not when the decision asks.
         """
         while True:
             tick = self.tick()
@@ -153,7 +159,7 @@ class Reconciler:
             yield tick
             if tick.decision.state is State.DONE and not tick.problem:
                 return
-            self.ports.clock.sleep(RETRY if tick.problem else tick.decision.look_again)
+            self.ports.clock.sleep(tick.look_again)
 
     def hand_over(self) -> None:
         """Give up the duty with one write, if it is ours: whoever comes next need not wait for it.
@@ -233,7 +239,9 @@ class Reconciler:
         true = decision.events if not problem else ()
         late, self._late = self._late, ()
         events = (*late, *true, *decided, *told)
-        return Tick(now, decision, observation, events, plan, problem)
+        self._pause = min(self._pause * 2, RETRY_MOST) if problem else RETRY / 2
+        look_again = self._pause if problem else decision.look_again
+        return Tick(now, decision, observation, events, plan, look_again, problem)
 
     def _known_after(self, written: Record) -> Record | None:
         """Return what we know; a write whose answer was lost is known to have happened now."""

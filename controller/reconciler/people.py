@@ -6,15 +6,17 @@ No policy: what an act means is in the engine. Nothing is remembered between two
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 
 from controller.engine.codec import Unreadable, decode, encode, must_fit
-from controller.engine.decision import Decision, Refusal
+from controller.engine.decision import Action, Decision, Refusal
 from controller.engine.observation import Observation, Seen, ServiceName, ServiceState
 from controller.engine.record import Phase, Record, stamp
+from controller.engine.way_back import spared
 from controller.plan.model import Plan
-from controller.ports import Change, Conflict, Ports, Unavailable
+from controller.ports import Change, Conflict, PortError, Ports, Refused, Unavailable
 from controller.reconciler.passes import RETRY, Tick, plan_of
 from controller.reconciler.telling import Teller
 
@@ -58,6 +60,7 @@ def _confirmed(
 ) -> Tick | Refusal:
     problem = ""
     unsure: Tick | None = None
+    missing: frozenset[str] = frozenset()
     for _ in range(TRIES_MAX):
         now = ports.clock.now()
         service = ports.router.fresh(name)
@@ -67,10 +70,19 @@ def _confirmed(
         decision = deed(record, service, now)
         if isinstance(decision, Refusal):
             return decision
+        if decision.action is Action.ROLL_BACK and _is_split(decision):
+            with suppress(PortError):  # the way back must not hang on a list
+                missing = _unable(ports, name, decision)
+        decision = spared(decision, missing)
         sent = replace(decision, record=stamp(decision.record, service.generation, now))
         plan = _plan_if_readable(record)
-        unsure = Tick(now, sent, Observation(Seen(service)), decision.events, plan)
-        problem, after = _write(ports, sent, service, now)
+        unsure = Tick(now, sent, Observation(Seen(service)), decision.events, plan, RETRY)
+        try:
+            problem, after = _write(ports, sent, service, now)
+        except Refused:
+            if missing or not (missing := _unable(ports, name, sent)):
+                raise
+            continue
         if after is not None:
             return _told(ports, name, record, unsure, service, after)
         ports.clock.sleep(RETRY)
@@ -110,6 +122,20 @@ def _write(
         return "", ports.router.write(service, change, now)
     except (Conflict, Unavailable) as error:
         return error.what, None
+
+
+def _is_split(decision: Decision) -> bool:
+    """Tell whether several revisions are to serve: Cloud Run may take a split that can never be."""
+    assert decision.write is not None
+    return len({target.revision for target in decision.write.targets if target.percent}) > 1
+
+
+def _unable(ports: Ports, name: ServiceName, sent: Decision) -> frozenset[str]:
+    """Return the revisions that a write names and that cannot serve: it may spare them."""
+    assert sent.write is not None
+    able = {one.name for one in ports.router.revisions(name) if one.ready is not False}
+    named = {target.revision for target in sent.write.targets if target.revision}
+    return frozenset(named - able)
 
 
 def _holds(record: Record, sent: Record) -> bool:

@@ -60,7 +60,14 @@ def test_nothing_is_suggested_that_would_be_refused(
 
 
 def tick(record: Record, service: ServiceState, decision: Decision) -> Tick:
-    return Tick(NOW, replace(decision, record=record), Observation(Seen(service)), (), PLAN)
+    return Tick(
+        NOW,
+        replace(decision, record=record),
+        Observation(Seen(service)),
+        (),
+        PLAN,
+        decision.look_again,
+    )
 
 
 def suggested(record: Record, service: ServiceState) -> tuple[str, ...]:

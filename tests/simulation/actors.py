@@ -13,7 +13,7 @@ from controller.engine.decision import Refusal, State
 from controller.engine.duty import SCHEDULE
 from controller.engine.observation import ServiceName
 from controller.ports import PortError, Ports
-from controller.reconciler import RETRY, Reconciler, Tick
+from controller.reconciler import Reconciler, Tick
 from tests.simulation.baton import SECOND, Killed
 from tests.simulation.cloud import (
     PROJECT,
@@ -192,7 +192,7 @@ class Controller:
                 return self._nothing_left()
             if tick.decision.state is State.DONE and not tick.problem:
                 return self._nothing_left()
-            ports.clock.sleep(RETRY if tick.problem else tick.decision.look_again)
+            ports.clock.sleep(tick.look_again)
 
     def _scheduled(self, ports: Ports) -> bool:
         """Run one pass, as a schedule does; a write that was refused is tried again a few times."""
@@ -204,7 +204,7 @@ class Controller:
             tick = self._ticked(reconciler)
             if tick is None or not tick.problem:
                 return False
-            ports.clock.sleep(RETRY)
+            ports.clock.sleep(tick.look_again)
         return False
 
     def _ticked(self, reconciler: Reconciler) -> Tick | None:

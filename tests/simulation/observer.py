@@ -258,6 +258,8 @@ class Observer:
             self._has_a_way_back(old, new, before, after)
         if after.phase == "rolling_back" or after.outcome == "rolled_back":
             self._rolled.add(after.rollout)
+        elif person:  # who goes on from an older record, written back, takes the end back as well
+            self._rolled.discard(after.rollout)
         self._bounded(after, has, moved=moved)
         if before is not None and before.rollout == after.rollout:
             self._nothing_lost(before, after, person=person)
@@ -475,23 +477,23 @@ class Observer:
         mine = self.scene.candidate
         if record.phase == "done" or self._ours is None:
             return ""
-        stable = max(sorted(record.before), key=lambda name: record.before[name])
         others = [service.revisions.get(n) for n in record.before]
-        way_back = all(one is not None and one.ready for one in others)
+        way_back = any(one is not None and one.ready for one in others)
         if record.phase == "rolling_back":
             in_force = service.serving == service.asked and service.observed == service.generation
             return "the roll back is in force and not noted" if in_force else ""
-        if not way_back or service.revisions[stable].ready is not True:
+        if not way_back:
             return ""
         candidate = service.revisions.get(mine)
         if candidate is None:
             return "the candidate is deleted"
         if candidate.ready is False:
             return "the candidate lost its readiness"
-        return "the candidate fails its check" if self._fails_its_check(record, stable) else ""
+        return "the candidate fails its check" if self._fails_its_check(record) else ""
 
-    def _fails_its_check(self, record: Noted, stable: str) -> bool:
+    def _fails_its_check(self, record: Noted) -> bool:
         """Tell whether a check that rolls back fails, where the only controller sends it."""
+        stable = max(sorted(record.before), key=lambda name: record.before[name])
         scene = self.scene
         alone = len(scene.processes) == 1 and not scene.processes[0].schedule
         if not alone or not scene.facts.checked or record.stage < 0 or record.shifting:
@@ -543,8 +545,11 @@ class Observer:
         record, scene = self.record(), self.scene
         if record is None or scene.answers == "nobody" or record.phase == "done":
             return ""
+        stuck = self._cannot_be_written()
         asked = (
-            ("ask", record.ask_since)
+            ("stuck", "")
+            if stuck
+            else ("ask", record.ask_since)
             if record.ask
             else ("paused", "")
             if record.paused
@@ -561,7 +566,7 @@ class Observer:
             return "resume"
         if asked[0] == "taken over":
             return "rollback" if scene.answers == "reject" else "resume"
-        return "promote" if record.ask == "no_way_back" else scene.answers
+        return "promote" if stuck or record.ask == "no_way_back" else scene.answers
 
     def is_over(self, now: int) -> bool:
         """Tell whether nothing more will come."""
@@ -581,6 +586,13 @@ class Observer:
         """Tell whether all that traffic was asked for is deleted: a rollout can only shout then."""
         service = self.cloud.service
         return service is not None and not service.asked.keys() & service.revisions.keys()
+
+    def _cannot_be_written(self) -> bool:
+        """Tell whether stable is deleted while it serves: whatever repeats its share is refused."""
+        service, record = self.cloud.service, self.record()
+        if service is None or record is None or record.before.keys() & service.revisions.keys():
+            return False
+        return bool(service.asked.keys() - service.revisions.keys())
 
     def _comes(self) -> bool:
         """Tell whether the people on call have yet to say something."""
@@ -608,10 +620,8 @@ class Observer:
         record, service = self.record(), self.cloud.service
         if self.taken_over() or record is None or service is None:
             return True
-        if not service.asked.keys() & service.revisions.keys():
-            return (
-                True  # all that the rollout knows is deleted: it shouts, and nothing else is left
-            )
+        if self._is_hopeless() or self._cannot_be_written():
+            return True  # it shouts, and nothing else is left
         return record.ask in ("approval", "no_way_back") or record.paused
 
     def outcome(self) -> str:

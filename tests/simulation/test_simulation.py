@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.simulation.drawing import CANDIDATE, draw
+from tests.simulation.drawing import CANDIDATE, OTHERS, draw
 from tests.simulation.kills import enumerated
 from tests.simulation.playing import Result, Run
 from tests.simulation.scene import Incident, Process, Scene, Truth
@@ -40,7 +40,7 @@ def test_a_seed_breaks_nothing(seed: int, wires: Wires) -> None:
 
 def test_a_seed_means_the_same_run_whatever_the_hashes(wires: Wires) -> None:
     code = (
-        "from tests.simulation.drawing import CANDIDATE, draw\n"
+        "from tests.simulation.drawing import CANDIDATE, OTHERS, draw\n"
         "from tests.simulation.playing import Run\n"
         "from tests.simulation.wires import Wires\n"
         "print(*Run(draw(3), Wires(), traced=True).play().trace, sep='\\n')"
@@ -102,3 +102,66 @@ def test_a_users_tag_on_a_deleted_candidate_does_not_hold_the_roll_back(wires: W
     tagged = replace(calm().shape, tags={"try": CANDIDATE})
     deleted = Incident("delete revision", CANDIDATE, start=500)
     assert played(calm(deleted, shape=tagged), wires).outcome == "rolled_back"
+
+
+BOTH = {OTHERS[0]: 60, OTHERS[1]: 40}
+
+
+def test_a_dead_candidate_leaves_100_percent_though_one_of_stable_is_deleted(wires: Wires) -> None:
+    """The roll back named the deleted one too, and was refused for ever."""
+    plan = PLAN.replace("100%, hold: 5m", "100%, hold: 20m")
+    deleted = Incident("delete revision", OTHERS[1], start=1350)
+    bad = Incident("turns bad", CANDIDATE, number=1.0, start=1500, end=90_000)
+    shape = replace(calm().shape, before=BOTH)
+    assert played(calm(deleted, bad, shape=shape, plan=plan), wires).outcome == "rolled_back"
+
+
+@pytest.mark.parametrize("main", OTHERS[:2])
+def test_the_others_of_stable_take_the_share_of_one_that_is_deleted(
+    main: str, wires: Wires
+) -> None:
+    shape = replace(calm().shape, before={name: 60 if name == main else 40 for name in BOTH})
+    deleted = Incident("delete revision", OTHERS[0], start=700)
+    result = played(calm(deleted, shape=shape), wires)
+    assert result.outcome == "promoted"
+    assert any(f"the way back is {OTHERS[1]} 100%" in line for line in result.trace)
+
+
+def test_who_is_not_ready_of_stable_does_not_hold_the_roll_back(wires: Wires) -> None:
+    ill = Incident("unready", OTHERS[1], start=600, end=90_000)
+    lost = Incident("unready", CANDIDATE, start=700, end=90_000)
+    result = played(calm(ill, lost, shape=replace(calm().shape, before=BOTH)), wires)
+    assert result.outcome == "rolled_back"
+
+
+@pytest.mark.parametrize("refuses", [True, False])
+def test_promote_is_the_way_out_when_all_of_stable_is_deleted(
+    refuses: bool,  # noqa: FBT001
+    wires: Wires,
+) -> None:
+    """Our own tag on stable named nothing any more: each write that repeated it failed."""
+    shape = replace(calm().shape, tags={}, refuses_missing=refuses)
+    deleted = Incident("delete revision", OTHERS[0], start=1300)
+    result = played(calm(deleted, shape=shape, answers="approve"), wires)
+    assert result.outcome == "promoted"
+
+
+def test_a_write_that_is_refused_for_good_is_tried_ever_more_seldom(wires: Wires) -> None:
+    denied = Incident("error", "put", "PERMISSION_DENIED", start=600, end=4200)
+    trace = played(calm(denied), wires).trace
+    assert 100 < sum("put: PERMISSION_DENIED" in line for line in trace) < 130  # not 700
+
+
+@pytest.mark.parametrize("refuses", [True, False])
+def test_a_person_rolls_a_promoted_candidate_back_though_one_of_stable_is_deleted(
+    refuses: bool,  # noqa: FBT001
+    wires: Wires,
+) -> None:
+    shape = replace(calm().shape, before=BOTH, refuses_missing=refuses)
+    deleted = Incident("delete revision", OTHERS[1], start=2400)
+    back = Incident("say", "rollback", start=2500)
+    run = Run(calm(deleted, back, shape=shape), wires, traced=True)
+    result = run.play()
+    assert not result.violations
+    assert run.cloud.service is not None
+    assert run.cloud.service.serving == {OTHERS[0]: 100}, "\n".join(result.trace[-20:])
