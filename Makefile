@@ -2,7 +2,7 @@
 # files it was made from sets up again. Paths in recipes are relative, so that the checkout may lie
 # under a path with spaces. Logic of more than a few lines belongs in Python.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check check-image check-gcloud fix simulate bench bench-gates bench-ticks calibrate lock clean
+.PHONY: help demo test check check-image check-gcloud fix simulate simulate-wire bench bench-gates bench-ticks calibrate lock clean
 .DELETE_ON_ERROR:
 SHELL := /bin/sh
 
@@ -29,6 +29,10 @@ test: .venv/.dev ## run the tests
 SEEDS ?= 500
 simulate: .venv/.dev ## try to break the controller in SEEDS=500 worlds, or SEEDS=7000-7400; SEED=7123 shows one
 	@$(PY) -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+
+KILLS ?= 200
+simulate-wire: .venv/.dev ## the same over the wire: kill KILLS=200 real processes in one rollout, a quarter of an hour
+	@$(PY) -m tests.simulation.wire --kills $(KILLS)
 
 check: .venv/.dev ## format, lint, types, layer order, and what tracked files may name
 	@.venv/bin/ruff format --check $(TARGETS)

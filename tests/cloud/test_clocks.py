@@ -11,6 +11,7 @@ import pytest
 from controller.cloud.clock import SystemClock
 from controller.cloud.served_clock import ServedSandboxClock
 from controller.ports import Unavailable
+from controller.sandbox.clock import VirtualClock
 from controller.sandbox.scenario import Scenario
 from controller.sandbox.serve import serve
 from controller.sandbox.setting import Setting
@@ -51,6 +52,24 @@ def test_a_stop_ends_a_sleep_in_a_world_that_stands_still() -> None:
         clock.stop()
         clock.sleep(HOUR)
         assert clock.now() == Scenario().start
+
+
+def test_a_world_that_does_not_answer_any_more_goes_on_by_our_own_time() -> None:
+    """Its clock's silence ended `apply`: a world away for a minute was not come back to."""
+    own = VirtualClock(Scenario().start)
+    with serve(Scenario(), Setting(), real=lambda: 0.0, speed=60) as served:
+        clock = ServedSandboxClock(served.address, own)
+        before = clock.now()
+    own.sleep(timedelta(minutes=2))
+    assert clock.now() - before == 2 * HOUR
+
+
+def test_a_sleep_in_a_world_that_does_not_answer_ends() -> None:
+    with serve(Scenario(), Setting(), real=lambda: 0.0, speed=1e6) as served:
+        clock = ServedSandboxClock(served.address)
+        before = clock.now()
+    clock.sleep(HOUR)
+    assert clock.now() - before >= HOUR
 
 
 def test_no_clock_there_is_unavailable() -> None:
