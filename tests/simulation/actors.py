@@ -198,7 +198,7 @@ class Controller:
         """Run one pass, as a schedule does; a write that was refused is tried again a few times."""
         reconciler = Reconciler(ports, NAME, SCHEDULE)
         self.door.restart = float(self.process.schedule)
-        if not self._begun(reconciler):
+        if not (self.process.ticks and self._is_there()) and not self._begun(reconciler):
             return self._nothing_left()
         for _ in range(5):
             tick = self._ticked(reconciler)
@@ -206,6 +206,11 @@ class Controller:
                 return False
             ports.clock.sleep(tick.look_again)
         return False
+
+    def _is_there(self) -> bool:
+        """Tell whether there is a rollout; `tick` begins none."""
+        service = self.run.cloud.service
+        return service is not None and service.record is not None
 
     def _ticked(self, reconciler: Reconciler) -> Tick | None:
         tick = reconciler.tick()

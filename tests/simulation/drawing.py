@@ -152,7 +152,8 @@ def _processes(rng: Random) -> tuple[Process, ...]:
     if kind < 0.5:
         return (Process("controller-a", skew=skew()),)
     if kind < 0.65:
-        return (Process("controller-s", schedule=rng.choice((60, 180, 300)), skew=skew()),)
+        every, ticks = rng.choice((60, 180, 300)), rng.random() < 0.5
+        return (Process("controller-s", every, skew(), ticks=ticks),)
     if kind < 0.85:
         starts = rng.choice((0.0, 1.0, 200.0))
         return (
@@ -163,7 +164,7 @@ def _processes(rng: Random) -> tuple[Process, ...]:
         schedule = rng.choice((60, 120))
         return (
             Process("controller-a", skew=skew()),
-            Process("controller-s", schedule, skew(), 30.0),
+            Process("controller-s", schedule, skew(), 30.0, ticks=rng.random() < 0.5),
         )
     return (
         Process("controller-a", skew=skew()),
@@ -177,7 +178,7 @@ def _plan(rng: Random) -> tuple[str, PlanFacts]:
     weights = [*sorted(rng.sample(range(1, 99), number - 1)), 100]
     interval = rng.choice((30, 60, 60, 120, 300))
     long = 12 if rng.random() < 0.02 else 1
-    looks = max(3, 26 // number) * long
+    looks = max(2, 12 // number) * long
     stages, texts = [], []
     for weight in weights:
         hold = interval * rng.randint(max(looks // 2, 1), looks)

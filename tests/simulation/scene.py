@@ -81,12 +81,16 @@ class Incident:
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A controller. schedule: seconds between passes, 0 for one that stays. skew: its clock's."""
+    """A controller. schedule: seconds between passes, 0 for one that stays. skew: its clock's.
+
+    ticks: its passes are those of `tick`, which begins nothing; else of `apply --no-wait`.
+    """
 
     name: str
     schedule: int = 0
     skew: float = 0.0
     starts: float = 0.0
+    ticks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
