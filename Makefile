@@ -27,8 +27,9 @@ test: .venv/.dev ## run the tests
 	@PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -q -n 2 --dist worksteal tests
 
 SEEDS ?= 500
+JOBS ?= 2
 simulate: .venv/.dev ## try to break the controller in SEEDS=500 worlds, or SEEDS=7000-7400; SEED=7123 shows one
-	@$(PY) -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+	@$(PY) -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --jobs $(JOBS))
 
 KILLS ?= 200
 simulate-wire: .venv/.dev ## the same over the wire: kill KILLS=200 real processes in one rollout, a quarter of an hour

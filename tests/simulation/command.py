@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
 
 from tests.simulation.drawing import draw
 from tests.simulation.playing import Result, Run
 from tests.simulation.report import cells, figures, write_section
 from tests.simulation.scene import Scene
+from tests.simulation.tally import Tally
 from tests.simulation.wires import Wires
+
+PART = 50  # seeds that a process plays before it tells
 
 
 def play(scene: Scene, wires: Wires, *, traced: bool = False) -> Result:
@@ -20,7 +24,7 @@ def play(scene: Scene, wires: Wires, *, traced: bool = False) -> Result:
     return Run(scene, wires, traced=traced).play()
 
 
-def seeds_of(text: str) -> Iterable[int]:
+def seeds_of(text: str) -> range:
     """Return the seeds that "500" (the first so many) or "7000-7400" means."""
     first, dash, last = text.partition("-")
     return range(int(first), int(last) + 1) if dash else range(1, int(text) + 1)
@@ -44,75 +48,85 @@ def _broken(result: Result) -> set[str]:
     return {text.partition(":")[0] for text in result.violations}
 
 
-@dataclass(eq=False)
-class _Tally:
-    """What many runs came to."""
-
-    number: int = 0
-    bad: int = 0
-    looks: int = 0
-    seconds: float = 0.0
-    counts: Counter[str] = field(default_factory=Counter)
-    outcomes: Counter[str] = field(default_factory=Counter)
-    cells: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-
-    def add(self, result: Result) -> None:
-        """Count one run."""
-        self.number += 1
-        self.bad += bool(result.violations)
-        self.looks += result.ticks
-        self.seconds += result.seconds
-        self.counts.update(result.counts)
-        self.outcomes[result.outcome] += 1
-        self.cells.update(result.cells)
-
-
 def main(arguments: list[str]) -> int:
     """Play seeds; return 1 where something was violated."""
-    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
-    parser.add_argument("--seeds", default="500", help="500 for the first 500, or 7000-7400")
-    parser.add_argument("--seed", type=int, help="replay one with its trace")
-    parser.add_argument("--keep-going", action="store_true", help="do not shrink what broke")
-    parser.add_argument("--until-broken", action="store_true", help="stop at the first violation")
-    parser.add_argument("--write", action="store_true", help="put the figures into the docs")
+    parser = _parser()
     given = parser.parse_args(arguments)
-    wires = Wires()
     if given.until_broken:
-        return _until_broken(given.seeds, wires)
+        return _until_broken(given.seeds, Wires())
     if given.seed is not None:
-        return _replay(given.seed, wires, shrink=not given.keep_going)
+        return _replay(given.seed, Wires(), shrink=not given.keep_going)
+    seeds = seeds_of(given.seeds)
+    total = Tally.read(given.into) if given.into else Tally()
+    try:
+        total.claim(seeds)  # before the hours, not after them
+    except ValueError as error:
+        parser.error(str(error))
     began = time.perf_counter()
-    tally = _Tally()
-    for seed in seeds_of(given.seeds):
-        _play_one(seed, wires, tally, shrink=not given.keep_going)
+    tally = _played(seeds, given.jobs, shrink=not given.keep_going)
     _tell(tally, time.perf_counter() - began)
+    total.add(tally)
+    if given.into:
+        total.store(given.into)
     if given.write:
-        tally.counts["violations"] = tally.bad
-        days = tally.seconds / 86400
-        text = figures(given.seeds, tally.number, tally.looks, days, tally.counts)
-        write_section("simulation", text)
-        write_section("cells", cells(tally.cells))
+        write_section("simulation", figures(total))
+        write_section("cells", cells(total.cells))
     return 1 if tally.bad else 0
 
 
-def _play_one(seed: int, wires: Wires, tally: _Tally, *, shrink: bool) -> None:
-    try:
-        result = play(draw(seed), wires)
-    except Exception as error:
-        tally.bad += 1
-        print(f"seed {seed}: crashed: {type(error).__name__}: {str(error)[:300]}", flush=True)
-        return
-    tally.add(result)
-    if not result.violations:
-        return
-    print(f"seed {seed}: {'; '.join(result.violations[:2])}", flush=True)
-    if shrink:
-        small = shrunk(draw(seed), wires)
-        print("  shrunk to: " + "; ".join(map(str, small.incidents)))
-        print(f"  replay: make simulate SEED={seed}", flush=True)
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("--seeds", default="500", help="500 for the first 500, or 7000-7400")
+    parser.add_argument("--seed", type=int, help="replay one with its trace")
+    parser.add_argument("--jobs", type=int, default=1, help="so many processes share the seeds")
+    parser.add_argument("--keep-going", action="store_true", help="do not shrink what broke")
+    parser.add_argument("--until-broken", action="store_true", help="stop at the first violation")
+    parser.add_argument("--into", type=Path, help="add the tally to this file's, for --write")
+    parser.add_argument("--write", action="store_true", help="put the figures into the docs")
+    return parser
 
 
-def _tell(tally: _Tally, took: float) -> None:
+def _played(seeds: range, jobs: int, *, shrink: bool) -> Tally:
+    """Play seeds in so many processes; tell of what broke as it comes."""
+    parts = [seeds[at : at + PART] for at in range(0, len(seeds), PART)]
+    play_part = partial(_play_part, shrink=shrink)
+    tally = Tally()
+    if jobs == 1:
+        for part in parts:
+            _heard(tally, play_part(part))
+        return tally
+    # A run has threads, which a fork would tear: each process begins afresh.
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        for done in pool.map(play_part, parts):
+            _heard(tally, done)
+    return tally
+
+
+def _heard(tally: Tally, done: tuple[Tally, list[str]]) -> None:
+    tally.add(done[0])
+    for line in done[1]:
+        print(line, flush=True)
+
+
+def _play_part(seeds: range, *, shrink: bool) -> tuple[Tally, list[str]]:
+    wires, tally, lines = Wires(), Tally(ranges=[(seeds[0], seeds[-1])]), []
+    for seed in seeds:
+        try:
+            result = play(draw(seed), wires)
+        except Exception as error:
+            tally.crashed(seed)
+            lines.append(f"seed {seed}: crashed: {type(error).__name__}: {str(error)[:300]}")
+            continue
+        tally.count(result)
+        if result.violations:
+            lines.append(f"seed {seed}: {'; '.join(result.violations[:2])}")
+            small = shrunk(draw(seed), wires).incidents if shrink else ()
+            lines += ["  shrunk to: " + "; ".join(map(str, small))] if shrink else []
+            lines.append(f"  replay: make simulate SEED={seed}")
+    return tally, lines
+
+
+def _tell(tally: Tally, took: float) -> None:
     print(
         f"{tally.number} rollouts, {tally.looks} looks, {tally.seconds / 86400:.1f} virtual days "
         f"in {took:.1f} s: {tally.number / took * 60:.0f} a minute; {tally.bad} with violations"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+from tests.simulation.tally import Tally
+
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
 STATES = (
     "none", "starting", "running", "paused", "asking", "shifting", "taken over", "rolling back",
@@ -23,16 +25,19 @@ def write_section(name: str, text: str, page: Path = PAGE) -> None:
     page.write_text(head + begin + text.rstrip() + "\n" + end + tail, encoding="utf-8")
 
 
-def figures(seeds: str, number: int, looks: int, days: float, counts: Counter[str]) -> str:
-    """Return the tables of a run: what was played, what struck, what was checked."""
+def figures(tally: Tally) -> str:
+    """Return the tables of many runs: what was played, what struck, what was checked."""
+    counts = tally.counts
     faults = {k.removeprefix("fault "): n for k, n in counts.items() if k.startswith("fault ")}
     checks = {k.removeprefix("checked "): n for k, n in counts.items() if k.startswith("checked ")}
+    seeds = ", ".join(f"{first}-{last}" for first, last in tally.ranges)
     return "\n".join(
         (
-            f"Seeds {seeds}: {number:,} rollouts, {looks:,} looks, "
-            f"{counts['calls observed']:,} calls watched, {days / 365:.2f} virtual years, "
+            f"Seeds {seeds}: {tally.number:,} rollouts, {tally.looks:,} looks, "
+            f"{counts['calls observed']:,} calls watched, "
+            f"{tally.seconds / 86400 / 365:.2f} virtual years, "
             f"{sum(faults.values()):,} incidents, {sum(checks.values()):,} invariants checked, "
-            f"{counts['violations']:,} rollouts with a violation.",
+            f"{tally.bad:,} rollouts with a violation.",
             "",
             *_table("incident", faults),
             "",
