@@ -135,7 +135,9 @@ class Scene:
         wait_until(lambda: self.weight() == last, 30, "the end is in force")
         self.recorder.stop()
         self.recorder.look()
-        judge.judge(self.recorder, codes, self.processes, answers[200])
+        left = self.recorder.revisions()
+        judge.must(left == self.recorder.revisions_before, "the revisions are left", left)
+        judge.judge(self.recorder.sights, codes=codes, processes=self.processes, taken=answers[200])
         first, now = self.recorder.sights[0], self.recorder.now
         outcomes = [outcome[0] for outcome in now.record.get("outcomes", [])]
         return Result(
