@@ -24,7 +24,7 @@ def held(result: Result) -> Result:
 
 
 def test_killed_again_and_again_a_bad_candidate_is_still_rolled_back(tmp_path: Path) -> None:
-    case = Case((10, 50, 100), 20 * MINUTE, speed=300, bad=1)
+    case = Case((10, 50, 100), 15 * MINUTE, speed=300, bad=1)
     result = held(runs.killed(tmp_path, case, kills=3, seed=8, start_up=1.5))
     assert result.outcome == "rolled_back"
     assert sum(result.counts.values()) == 3

@@ -16,6 +16,7 @@ from tests.simulation.wire.runs import Case, Result
 
 MINUTE = timedelta(minutes=1)
 OUTAGE_S = 60.0
+AT_WRITES = 40  # kills beside those at drawn moments: at the writes that are left then
 COLUMNS = (
     "rollout", "outcome", "processes", "looks told", "writes", "refused", "in the world",
     "real time", "seen", "violations",
@@ -33,7 +34,9 @@ def plays(
 
     def killed(case: Case) -> Result:
         where = folder / f"killed-{case.kind}"
-        return runs.killed(where, case, kills=kills, seed=seed, start_up=start_up)
+        return runs.killed(
+            where, case, kills=kills, seed=seed, start_up=start_up, at_writes=AT_WRITES
+        )
 
     def two(case: Case, killed: int) -> Result:
         where = folder / f"two-{case.kind}-{killed}"

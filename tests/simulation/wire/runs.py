@@ -119,7 +119,7 @@ class Scene:
 
     def end(self, controller: Controller) -> None:
         """Wait for a process that nothing disturbs any more to end by itself."""
-        if controller.wait(AFTERWARDS_S) is None:
+        if controller.process is not None and controller.wait(AFTERWARDS_S) is None:
             raise TimeoutError(f"no end; the process said:\n{controller.last_words()}")
 
     def result(self, name: str) -> Result:
@@ -176,12 +176,13 @@ class Life:
     """How a process comes to its end: after so many seconds, or at a write, whichever is first.
 
     at: "before" a write is sent on, or "after" it took effect, or "". moving: only at one that
-    moves traffic.
+    moves traffic. skip: so many writes are let by.
     """
 
     seconds: float
     at: str = ""
     moving: bool = True
+    skip: int = 0
 
 
 def drawn(random: Random, start_up: float) -> Life:
@@ -198,14 +199,17 @@ def drawn(random: Random, start_up: float) -> Life:
 
 def lived(controller: Controller, life: Life, scene: Scene) -> bool:
     """Let a process live its life and kill it; False where it came to its own end before."""
-    struck: list[Write] = []
+    passed, struck = 0, list[Write]()
 
     def doom(write: Write) -> bool:
+        nonlocal passed
         is_time = life.at == ("after" if write.status else "before")
         if not is_time or struck or (life.moving and not write.moves):
             return False
-        struck.append(write)
-        return True
+        passed += 1
+        if passed > life.skip:
+            struck.append(write)
+        return bool(struck)
 
     controller.doom = doom
     scene.start(controller)
@@ -235,6 +239,20 @@ def kill_one_after_another(
     scene.start(controller)
 
 
+def kill_at_writes(scene: Scene, controller: Controller, most: int, random: Random) -> None:
+    """Kill what goes on at its later writes, until one comes to the end or most were killed."""
+    controller.kill()
+    controller.wait(30)
+    for _ in range(most):
+        moving = random.random() < 0.7
+        at = random.choice(("before", "after"))
+        life = Life(AFTERWARDS_S, at, moving=moving, skip=0 if moving else random.randint(1, 3))
+        if not lived(controller, life, scene):
+            return
+    controller.doom = lambda _write: False
+    scene.start(controller)
+
+
 def start_up_of(folder: Path) -> float:
     """Measure how long a process takes until its first write, on this machine, now (seconds)."""
     case = Case((10, 100), timedelta(minutes=10), 60)
@@ -255,18 +273,26 @@ def start_up_of(folder: Path) -> float:
 
 
 def long(kills: int, bad: int | None, start_up: float) -> Case:
-    """Return a case whose rollout lasts for so many kills, and a third longer."""
+    """Return a case whose rollout lasts for so many kills, and a little longer."""
     each = 0.8 * start_up + 0.8  # seconds that a process lives, as they are drawn
     weights = (5, 10, 25, 50, 100)
     stages = len(weights) if bad is None else bad
-    return Case(weights, timedelta(minutes=max(10, round(kills * each * 1.3 / stages))), 60, bad)
+    return Case(weights, timedelta(minutes=max(10, round(kills * each * 1.05 / stages))), 60, bad)
 
 
-def killed(folder: Path, case: Case, *, kills: int, seed: int, start_up: float) -> Result:
-    """Kill `apply` so many times in one rollout, at moments drawn from the seed."""
+def killed(
+    folder: Path, case: Case, *, kills: int, seed: int, start_up: float, at_writes: int = 0
+) -> Result:
+    """Kill `apply` so many times in one rollout, at moments drawn from the seed.
+
+    at_writes: so many times more at most, at the writes that are left then.
+    """
+    random = Random(seed)
     with scene(case, folder) as running:
         controller = running.controller()
-        kill_one_after_another(running, controller, kills, Random(seed), start_up)
+        kill_one_after_another(running, controller, kills, random, start_up)
+        if at_writes:
+            kill_at_writes(running, controller, at_writes, random)
         running.end(controller)
         return running.result(f"a {case.kind} candidate, killed")
 
