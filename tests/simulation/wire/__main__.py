@@ -42,7 +42,7 @@ def plays(
         where = folder / f"two-{case.kind}-{killed}"
         return runs.two(where, case, kills=killed, seed=seed)
 
-    fails = Case(slow.weights, slow.hold, slow.speed, bad=2)
+    fails = Case(slow.weights, slow.hold, slow.speed, bad=1)
     fails_fast = Case(fast.weights, fast.hold, fast.speed, bad=1)
     return [
         ("a good candidate, killed", lambda: killed(good)),
