@@ -12,6 +12,7 @@ from controller.engine.codec import Unreadable
 from controller.engine.decision import Refusal, State
 from controller.engine.duty import SCHEDULE
 from controller.engine.observation import ServiceName
+from controller.plan.model import Plan
 from controller.ports import PortError, Ports
 from controller.reconciler import Reconciler, Tick
 from tests.simulation.baton import SECOND, Killed
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from tests.simulation.playing import Run
 
 NAME = ServiceName(PROJECT, REGION, SERVICE)
+PLAN_CHANGED = "the plan changed since"
+GOES_ON = ("is under way", "touches a stage already reached")
 
 
 @dataclass(eq=False)
@@ -136,7 +139,8 @@ class Controller:
     run: Run
     process: Process
     lives: int = 0
-    refused: str = ""
+    plan: Plan | None = None  # what its file said as its last process began
+    replans: bool = False  # its person knows that a changed plan needs --replan
     door: Door = field(init=False)
 
     def live(self) -> None:
@@ -166,15 +170,21 @@ class Controller:
             self.door.restart = 0.0
 
     def _wish(self) -> Wish:
-        return Wish(self.run.plan, "ci@example.com", f"r-{self.process.name}-{self.lives}")
+        run = self.run
+        edit = run.scene.edit if run.plan is not run.first_plan else None
+        replan = edit is not None and (edit.replan or self.replans)
+        name = f"r-{self.process.name}-{self.lives}"
+        self.plan = run.plan
+        return Wish(run.plan, "ci@example.com", name, replan=replan)
 
     def _begun(self, reconciler: Reconciler) -> bool:
         """Begin or attach; tell whether there is something to tick."""
         begun = reconciler.begin(self._wish())
         if isinstance(begun, Refusal | Nothing):
             self.run.say(f"begin: {begun.reason}")
+            self.replans |= PLAN_CHANGED in begun.reason
             # latest-ready means what was deployed beside it now: who is refused has `tick` go on.
-            return "is under way" in begun.reason
+            return any(text in begun.reason for text in GOES_ON)
         if not isinstance(begun, Attach):
             self.run.say(f"begin: {begun.decision.reason}")
             return begun.decision.state is not State.DONE
@@ -192,7 +202,17 @@ class Controller:
                 return self._nothing_left()
             if tick.decision.state is State.DONE and not tick.problem:
                 return self._nothing_left()
+            if self._is_called_back():
+                reconciler.hand_over()
+                self.door.restart = 5.0
+                return False
             ports.clock.sleep(tick.look_again)
+
+    def _is_called_back(self) -> bool:
+        """Tell whether its person, who edited the plan, ends it to run it with the new one."""
+        edits = (one for one in self.run.scene.incidents if one.kind == "edit")
+        mine = any(one.target == self.process.name for one in edits)
+        return mine and self.plan is not self.run.plan
 
     def _scheduled(self, ports: Ports) -> bool:
         """Run one pass, as a schedule does; a write that was refused is tried again a few times."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from tests.simulation.cloud import SERVICE
+from tests.simulation.editing import draw_edit
 from tests.simulation.measured import GAUGE
 from tests.simulation.playing import WORDS
 from tests.simulation.scene import (
@@ -77,9 +78,10 @@ HOWS: Mapping[str, _How] = {
     "app fails": _How((MINE, STABLE)),
 }
 KINDS = tuple(HOWS)
+LATER = ("edit",)  # drawn by a chance of their own, so that seeds mean what they meant
 
 
-def draw(seed: int, *, kinds: frozenset[str] = frozenset(KINDS)) -> Scene:
+def draw(seed: int, *, kinds: frozenset[str] = frozenset((*KINDS, *LATER))) -> Scene:
     """Return the scene of a seed. kinds: the incidents that may be in it."""
     rng = Random(seed * 1_000_003 + 7)
     plan, facts = _plan(rng)
@@ -107,7 +109,8 @@ def draw(seed: int, *, kinds: frozenset[str] = frozenset(KINDS)) -> Scene:
     number = rng.choice((0, 1, 1, 2, 2, 3, 4, 6))
     chosen = [rng.choice(KINDS) for _ in range(number)]
     drawn = [(kind, _incident(rng, span, scene, kind)) for kind in chosen]
-    return scene.with_only(tuple(incident for kind, incident in drawn if kind in kinds))
+    scene = scene.with_only(tuple(incident for kind, incident in drawn if kind in kinds))
+    return draw_edit(seed, scene, span) if "edit" in kinds else scene
 
 
 def _shape(rng: Random) -> Shape:

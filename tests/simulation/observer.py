@@ -10,12 +10,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from tests.simulation.baton import SECOND
 from tests.simulation.cloud import MODIFIER, RECORD, START, Cloud, Service
 from tests.simulation.measured import Measured
-from tests.simulation.scene import Incident, Scene
+from tests.simulation.scene import Incident, PlanFacts, Scene
 
 OURS = ("rollout-new", "rollout-old")
 CALLS_A_TICK = 60
@@ -48,6 +49,8 @@ class Noted:
     before: Mapping[str, int]
     trial: bool
     in_force: str
+    digest: str
+    stages: tuple[str, ...]  # as they stand in its plan
 
 
 def noted(text: str | None) -> Noted | None:
@@ -77,9 +80,24 @@ def noted(text: str | None) -> Noted | None:
             before=value["before"],
             trial="trial" in value,
             in_force=value.get("in_force", ""),
+            digest=value["digest"],
+            stages=_stages(value["plan"]),
         )
     except (ValueError, LookupError, TypeError, AttributeError):
         return None
+
+
+@lru_cache(maxsize=64)
+def _stages(plan: str) -> tuple[str, ...]:
+    return tuple(json.dumps(stage, sort_keys=True) for stage in json.loads(plan).get("stages", ()))
+
+
+def _fits(facts: PlanFacts, stages: tuple[str, ...]) -> bool:
+    """Tell whether these are the stages of that plan."""
+    found = [json.loads(text) for text in stages]
+    return [(s.weight, s.hold, s.approval) for s in facts.stages] == [
+        (one["weight"], one.get("hold", 0), bool(one.get("approval"))) for one in found
+    ]
 
 
 @dataclass(slots=True)
@@ -124,8 +142,11 @@ class Observer:
     _next_one: bool = False
     _last_incident: float = 0.0
     _noted: tuple[str | None, Noted | None] = (None, None)
+    _edited: bool = False
+    _reached: tuple[str, int] = ("", -1)  # a rollout, and the furthest stage that it was in
 
     def __post_init__(self) -> None:
+        self.facts = self.scene.facts  # of the plan that the record has
         self.cloud.watchers.append(self._changed)
         self._last_incident = max((max(i.start, i.end) for i in self.scene.incidents), default=0.0)
         # Where a write of annotations alone moves no version, the server lets the next one pass
@@ -177,7 +198,7 @@ class Observer:
     def stage_kind(self) -> str:
         """Return what kind of stage the rollout is in."""
         record = self.record()
-        stages = self.scene.facts.stages
+        stages = self.facts.stages
         if record is None or record.stage < 0:
             return "before the first"
         if record.stage == len(stages) - 1:
@@ -209,6 +230,7 @@ class Observer:
         if incident.kind == "say":
             what = f"say {incident.target}"
         self.cells[self.state(), what, self.stage_kind()] += 1
+        self._edited |= incident.kind == "edit"
         self._last_incident = max(self._last_incident, self.cloud.baton.now / SECOND)
         for seen in self._controllers.values():
             seen.looks, seen.disturbed = 0, True
@@ -241,6 +263,7 @@ class Observer:
         if after.candidate != mine:  # the next rollout, of what was deployed since: not this scene
             self._next_one = True
             return
+        self._follow_plan(before, after, person=person)
         had, has = old.asked.get(mine, 0), new.asked.get(mine, 0)
         moved = old.asked != new.asked
         self._must(
@@ -271,6 +294,31 @@ class Observer:
         elif after.rollout != "by-hand":
             self._approved.clear()
             self._by_person = False
+
+    def _follow_plan(self, before: Noted | None, after: Noted, *, person: bool) -> None:
+        """Judge by the plan that the record has; it may change only where nobody has been yet."""
+        if not after.stages:
+            return  # a record made by hand, to say that it is over
+        edit = self.scene.edit if self._edited else None
+        plans = (self.scene.facts, *((edit.facts,) if edit is not None else ()))
+        found = next((one for one in plans if _fits(one, after.stages)), None)
+        self._must(
+            found is not None,
+            "the plan is one that stood in the file",
+            lambda: "; ".join(after.stages),
+        )
+        self.facts = found or self.facts
+        same = before is not None and before.rollout == after.rollout
+        if same and before is not None and before.digest != after.digest:
+            reached = self._reached[1] + 1 if self._reached[0] == after.rollout else 0
+            self._must(
+                after.last[1] == "replanned" and before.stages[:reached] == after.stages[:reached],
+                "a plan changes only in stages not reached",
+                lambda: f"{after.last}, stage {reached} was reached",
+            )
+        resumed = person and bool(self._hand)  # whatever record a person goes on from, counts
+        furthest = self._reached[1] if self._reached[0] == after.rollout and not resumed else -1
+        self._reached = (after.rollout, max(furthest, after.stage))
 
     def _has_a_way_back(
         self, old: Service, new: Service, before: Noted | None, after: Noted
@@ -304,7 +352,7 @@ class Observer:
             "traffic and record agree",
             lambda: f"the record says {after.weight}%, traffic {has}%",
         )
-        stages = self.scene.facts.stages
+        stages = self.facts.stages
         if after.phase == "promoting" or after.outcome == "promoted":
             most = 100
         elif after.phase == "rolling_back" or after.outcome == "rolled_back":
@@ -367,7 +415,7 @@ class Observer:
             self._by_person = True
 
     def _may_advance(self, old: Service, before: Noted, after: Noted) -> None:
-        facts = self.scene.facts
+        facts = self.facts
         ended = after.outcome == "promoted"
         onward = after.stage > before.stage or ended
         if before.phase in ("promoting", "done") or not onward:
@@ -599,14 +647,11 @@ class Observer:
         return self.scene.answers != "nobody" and bool(self._asked_for[0]) and not self._answered
 
     def _deadline(self) -> float:
-        facts = self.scene.facts
-        holds = sum(3 * stage.hold + 1200 for stage in facts.stages) * (2 if facts.step_back else 1)
-        return (
-            self._last_incident
-            + holds
-            + len(facts.stages) * (facts.waits + self.scene.react)
-            + 7200
-        )
+        facts, edit = self.scene.facts, self.scene.edit
+        stages = (*facts.stages, *(edit.facts.stages if edit is not None else ()))
+        holds = sum(3 * stage.hold + 1200 for stage in stages) * (2 if facts.step_back else 1)
+        waits = len(stages) * (facts.waits + self.scene.react)
+        return self._last_incident + holds + waits + 7200
 
     def _ends(self) -> bool:
         service, record = self.cloud.service, self.record()

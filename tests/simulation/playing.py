@@ -65,7 +65,8 @@ class Run:
         self.counts: Counter[str] = Counter()
         self.rng = Random(scene.seed * 2_654_435_761 + 17)
         self.observer = Observer(scene, self.cloud, self.measured, self.say)
-        self.plan = _plan_of(scene.plan)
+        self.plan = _plan_of(scene.plan)  # what the file says now
+        self.first_plan = self.plan
         self._numbered: dict[int, list[Incident]] = {}
         self._faults: list[tuple[int, Incident]] = []
         self._spells: list[Incident] = []
@@ -207,6 +208,7 @@ class Run:
             "garbage": lambda: cloud.by_hand(hand, record=incident.status or "{"),
             "older record": lambda: cloud.by_hand(hand, record=self._older_record()),
             "say": lambda: self.person(incident.target),
+            "edit": self._edit_plan,
         }
         if kind not in acts:
             return None
@@ -216,6 +218,10 @@ class Run:
             acts[kind]()
 
         return act
+
+    def _edit_plan(self) -> None:
+        assert self.scene.edit is not None
+        self.plan = _plan_of(self.scene.edit.plan)
 
     def _hands_split(self, incident: Incident) -> tuple[Line, ...]:
         service = self.cloud.service

@@ -6,7 +6,7 @@ Times are seconds since the scene's start (float or int), latencies milliseconds
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 MINUTE = 60
 
@@ -48,6 +48,18 @@ class PlanFacts:
     waits: int  # seconds that asks, outages and extensions may take by the plan itself
     checked: bool
     step_back: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """What the plan's file says after somebody edited it. replan: `apply --replan` from the first.
+
+    Else whoever runs `apply` is refused once, and then says so.
+    """
+
+    plan: str
+    facts: PlanFacts
+    replan: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +144,7 @@ class Scene:
     react: float
     slow: float  # how long a call may take, seconds
     incidents: tuple[Incident, ...] = ()
-    notes: tuple[str, ...] = field(default=())
+    edit: Edit | None = None  # an incident of that kind says when
 
     def without(self, index: int) -> Scene:
         """Return the scene with one incident less."""

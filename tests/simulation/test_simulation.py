@@ -12,8 +12,8 @@ import pytest
 from tests.simulation.drawing import CANDIDATE, OTHERS, draw
 from tests.simulation.kills import enumerated
 from tests.simulation.playing import Result, Run
-from tests.simulation.scene import Incident, Process, Scene, Truth
-from tests.simulation.scenes import BAD, PLAN, calm
+from tests.simulation.scene import Incident, Process, Scene, StageFacts, Truth
+from tests.simulation.scenes import BAD, FACTS, PLAN, calm
 from tests.simulation.wires import Wires
 
 
@@ -113,7 +113,9 @@ def test_a_dead_candidate_leaves_100_percent_though_one_of_stable_is_deleted(wir
     deleted = Incident("delete revision", OTHERS[1], start=1350)
     bad = Incident("turns bad", CANDIDATE, number=1.0, start=1500, end=90_000)
     shape = replace(calm().shape, before=BOTH)
-    assert played(calm(deleted, bad, shape=shape, plan=plan), wires).outcome == "rolled_back"
+    facts = replace(FACTS, stages=(*FACTS.stages[:2], StageFacts(100, 1200)))
+    scene = calm(deleted, bad, shape=shape, plan=plan, facts=facts)
+    assert played(scene, wires).outcome == "rolled_back"
 
 
 @pytest.mark.parametrize("main", OTHERS[:2])
