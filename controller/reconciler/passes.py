@@ -50,6 +50,7 @@ from controller.reconciler.observing import Observer
 from controller.reconciler.telling import Teller
 
 CONFLICTS_MAX = 5  # a beginning is tried again so often before it is given up
+SILENT_MAX = 3  # looks without an answer, before who begins or acts is told so
 RETRY = timedelta(seconds=5)  # after a write that was refused or not answered; it doubles,
 RETRY_MOST = timedelta(seconds=30)  # for some refusals are for good: a permission taken away
 
@@ -344,14 +345,18 @@ class Reconciler:
     def begin(self, wish: Wish) -> Tick | Attach | Nothing | Refusal:
         """Begin the rollout, attach to it, or say why not. Raises PortError."""
         problem = ""
+        silent = 0
         started: Decision | None = None
         for _ in range(CONFLICTS_MAX):
             now = self.ports.clock.now()
-            service = self.ports.router.observe(self.name)
             try:
+                service = self.ports.router.observe(self.name)
                 begun = self._begin_on(wish, service, now)
-            except Conflict as error:
+            except (Conflict, Unavailable) as error:
                 problem = error.what
+                silent += isinstance(error, Unavailable)
+                if silent >= SILENT_MAX:
+                    raise
                 self.ports.clock.sleep(RETRY)
                 continue
             if started is not None and _is_ours(begun, self._unsure):

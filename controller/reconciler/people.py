@@ -17,7 +17,7 @@ from controller.engine.record import Phase, Record, stamp
 from controller.engine.way_back import spared
 from controller.plan.model import Plan
 from controller.ports import Change, Conflict, PortError, Ports, Refused, Unavailable
-from controller.reconciler.passes import RETRY, Tick, plan_of
+from controller.reconciler.passes import RETRY, SILENT_MAX, Tick, plan_of
 from controller.reconciler.telling import Teller
 
 PERSON = "a person"  # no controller's id
@@ -59,11 +59,19 @@ def _confirmed(
     read: Callable[[ServiceState], Record | None],
 ) -> Tick | Refusal:
     problem = ""
+    silent = 0
     unsure: Tick | None = None
     missing: frozenset[str] = frozenset()
     for _ in range(TRIES_MAX):
         now = ports.clock.now()
-        service = ports.router.fresh(name)
+        try:
+            service = ports.router.fresh(name)
+        except Unavailable:
+            silent += 1
+            if silent >= SILENT_MAX:
+                raise
+            ports.clock.sleep(RETRY)
+            continue
         record = read(service)
         if unsure is not None and record is not None and _holds(record, unsure.decision.record):
             return unsure  # only the answer was lost; done again it would be done twice

@@ -227,6 +227,7 @@ def _plan(rng: Random) -> tuple[str, PlanFacts]:
         needs_data=strict,
         may_advance_blind="advance" in (undecided, nobody),
         early=early,
+        catches=any("  errors: " in line and "on_fail: roll_back" in line for line in gates),
         interval=interval,
         delay=delay,
         waits=2 * extend + out + 2 * after,

@@ -20,7 +20,10 @@ from tests.simulation.scene import Incident, PlanFacts, Scene
 
 OURS = ("rollout-new", "rollout-old")
 CALLS_A_TICK = 60
-FOR_GOOD = 10_000  # calls: whatever fails so often is not asked for progress
+FOR_GOOD = 10_000  # calls: whatever fails so often is not asked for progress,
+FAILED_ENOUGH = 150  # and is looked at for so many of them
+PLENTY = 1500  # requests: enough to tell 12% of failures from 4%, whatever the plan demands
+HIDING = {"late points", "hole", "changed points", "no points", "nan", "deploy"}
 SETTLING = 60  # seconds from a split in force until hold and evidence begin (DESIGN.md §5)
 WORLD = {"unready", "shift slow", "shift fails"}  # incidents that a look may still be fooled by
 
@@ -139,6 +142,7 @@ class Observer:
     _asked_for: tuple[str, str] = ("", "")
     _answered: bool = False
     _still_since: int = 0
+    _failed: int = 0  # calls, of those that fail for good
     _next_one: bool = False
     _last_incident: float = 0.0
     _noted: tuple[str | None, Noted | None] = (None, None)
@@ -231,6 +235,7 @@ class Observer:
             what = f"say {incident.target}"
         self.cells[self.state(), what, self.stage_kind()] += 1
         self._edited |= incident.kind == "edit"
+        self._failed += incident.number >= FOR_GOOD
         self._last_incident = max(self._last_incident, self.cloud.baton.now / SECOND)
         for seen in self._controllers.values():
             seen.looks, seen.disturbed = 0, True
@@ -445,9 +450,15 @@ class Observer:
             "the hold has passed",
             lambda: f"{held:.0f} s of {stage.hold} at {stage.weight}%",
         )
+        told = sum(n for end, n in self.measured.told.items() if end > since)
+        if self._plainly_bad():
+            self._must(
+                told < PLENTY,
+                "a bad candidate is not advanced",
+                lambda: f"{told} requests of stage {before.stage + 1} were told of",
+            )
         if not facts.needs_data or facts.may_advance_blind:
             return
-        told = sum(n for end, n in self.measured.told.items() if end > since)
         self._must(
             told > 0,
             "no data is never a pass",
@@ -461,6 +472,18 @@ class Observer:
         )
         if ended and not self._by_person and self.scene.character == "dead" and facts.needs_data:
             self.violated("a dead candidate is not promoted", "it was")
+
+    def _plainly_bad(self) -> bool:
+        """Tell whether the candidate fails at 12% and more, and nothing hides it or blames stable.
+
+        The limit is 4%: a hundred requests settle it, where what is told of them is true.
+        """
+        truths = self.scene.truths
+        if not self.scene.facts.catches:
+            return False
+        if truths[self.scene.candidate].errors < 0.1 or truths["*"].errors >= 0.01:
+            return False
+        return not any(i.kind in HIDING or i.target == "both" for i in self.scene.incidents)
 
     def _in_force_since(self, service: Service) -> int:
         """Return since when the candidate's weight in force is what it is now."""
@@ -537,7 +560,20 @@ class Observer:
             return "the candidate is deleted"
         if candidate.ready is False:
             return "the candidate lost its readiness"
+        if self._plainly_bad() and self._plainly_told(service, record):
+            return "the candidate plainly fails"
         return "the candidate fails its check" if self._fails_its_check(record) else ""
+
+    def _plainly_told(self, service: Service, record: Noted) -> bool:
+        """Tell whether plenty of a stage's requests are old enough to be scored, with stable's."""
+        facts = self.scene.facts
+        if record.stage < 0 or record.shifting or record.trial or record.weight == 100:
+            return False
+        if not facts.stages[record.stage].hold:
+            return False
+        since = self._in_force_since(service) + 240 * SECOND  # settled, and warmed up
+        until = self.cloud.baton.now - round((facts.delay + 60 + self._drift) * SECOND)
+        return sum(n for end, n in self.measured.told.items() if since < end <= until) >= PLENTY
 
     def _fails_its_check(self, record: Noted) -> bool:
         """Tell whether a check that rolls back fails, where the only controller sends it."""
@@ -588,6 +624,10 @@ class Observer:
 
     # People on call, and the end.
 
+    def unanswered(self) -> None:
+        """Note that what a person on call said did not work: they say it once more."""
+        self._answered, self._asked_at = False, self.cloud.baton.now
+
     def wants(self, now: int) -> str:
         """Return what the people on call say now, "" for nothing."""
         record, scene = self.record(), self.scene
@@ -619,9 +659,12 @@ class Observer:
     def is_over(self, now: int) -> bool:
         """Tell whether nothing more will come."""
         seconds = now / SECOND
+        if self._failed >= FAILED_ENOUGH:
+            return True
         if self._next_one or (self._is_hopeless() and seconds > self._last_incident + 900):
             return True
-        if seconds < self._last_incident + 60:
+        begins = self._ours is None and self._last_incident > 0  # who could not, tries again
+        if seconds < self._last_incident + (300 if begins else 60):
             return False
         quiet = (now - self._still_since) / SECOND
         if self._ends() and quiet > 120 + self.scene.shape.reconcile:

@@ -336,11 +336,14 @@ class Run:
 
     def _perform(self, name: str, word: str) -> None:
         clock = WorldClock(self, Process(name))
-        ports = self.wires.ports(Door(self, name, suffers=False), clock)
+        ports = self.wires.ports(Door(self, name, suffers=True), clock)
         try:
             done = deeds.perform(ports, NAME, word, f"{name}@example.com", "as they please")
-        except (PortError, Unreadable) as error:
+        except (PortError, Unreadable, Killed) as error:
+            if self.baton.stopped:
+                raise
             self.say(f"{word} did not work: {error}")
+            self.observer.unanswered()
             return
         if isinstance(done, Refusal):
             self.counts["refused acts"] += 1

@@ -35,7 +35,8 @@ class PlanFacts:
     """What the observer must know of the plan, besides its text.
 
     needs_data: a stage may only be left with requests seen. may_advance_blind: the plan itself says
-    to go on when evidence is missing. interval: seconds between two looks, at most.
+    to go on when evidence is missing. catches: a gate on errors rolls back at 4% of them. interval:
+    seconds between two looks, at most.
     """
 
     stages: tuple[StageFacts, ...]
@@ -43,6 +44,7 @@ class PlanFacts:
     needs_data: bool
     may_advance_blind: bool
     early: bool
+    catches: bool
     interval: int
     delay: int
     waits: int  # seconds that asks, outages and extensions may take by the plan itself

@@ -35,6 +35,7 @@ FACTS = PlanFacts(
     needs_data=True,
     may_advance_blind=False,
     early=False,
+    catches=True,
     interval=60,
     delay=120,
     waits=3600,

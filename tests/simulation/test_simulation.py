@@ -167,3 +167,18 @@ def test_a_person_rolls_a_promoted_candidate_back_though_one_of_stable_is_delete
     assert not result.violations
     assert run.cloud.service is not None
     assert run.cloud.service.serving == {OTHERS[0]: 100}, "\n".join(result.trace[-20:])
+
+
+@pytest.mark.parametrize("nth", range(1, 10))
+def test_one_call_that_is_not_answered_ends_no_apply(nth: int, wires: Wires) -> None:
+    """It ended with an error; the next call would have been answered."""
+    blip = Incident("error", "any", "UNAVAILABLE", nth=nth, number=1)
+    trace = played(calm(blip), wires).trace
+    assert not [line for line in trace if " ends: " in line]
+
+
+def test_a_roll_back_by_hand_lives_through_a_moment_of_silence(wires: Wires) -> None:
+    """It was given up at the first read that was not answered, at the worst of times."""
+    said = Incident("say", "rollback", start=605)
+    silence = Incident("error", "any", "UNAVAILABLE", start=604, end=609)
+    assert played(calm(said, silence), wires).outcome == "rolled_back"
