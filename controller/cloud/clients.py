@@ -5,7 +5,7 @@ Importing this module costs half a second: wiring does so only when a command ne
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,8 @@ from controller.engine.observation import ServiceName
 if TYPE_CHECKING:
     from google.cloud.monitoring_v3 import MetricServiceClient
 
+# gRPC's own waits two minutes in the end: so long after an outage a roll back would still wait.
+BACKOFF = ("grpc.max_reconnect_backoff_ms", 10_000)
 SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
 
 
@@ -54,10 +56,20 @@ def run_clients(endpoint: Endpoint | None, user_agent: str) -> RunClients:
     info = ClientInfo(user_agent=user_agent)
     return RunClients(
         ServicesClient(
-            transport=ServicesGrpcTransport(host=host, credentials=credentials, client_info=info)
+            transport=ServicesGrpcTransport(
+                host=host,
+                credentials=credentials,
+                client_info=info,
+                channel=soon_again(ServicesGrpcTransport.create_channel),
+            )
         ),
         RevisionsClient(
-            transport=RevisionsGrpcTransport(host=host, credentials=credentials, client_info=info)
+            transport=RevisionsGrpcTransport(
+                host=host,
+                credentials=credentials,
+                client_info=info,
+                channel=soon_again(RevisionsGrpcTransport.create_channel),
+            )
         ),
         AuthorizedSession(credentials),
         partial(v1.namespaced, endpoint.url) if endpoint else v1.regional,
@@ -102,6 +114,7 @@ def metric_client(endpoint: Endpoint | None, user_agent: str) -> MetricServiceCl
         host=endpoint.host if endpoint else "monitoring.googleapis.com",
         credentials=_credentials(),
         client_info=ClientInfo(user_agent=user_agent),
+        channel=soon_again(transport_of.create_channel),
     )
     made: MetricServiceClient = client(transport=transport)
     return made
@@ -141,5 +154,14 @@ def _credentials() -> Any:
     return credentials
 
 
+def soon_again(create: Callable[..., grpc.Channel]) -> Callable[..., grpc.Channel]:
+    """Return a maker of channels, as Google's transports take one, that connect again soon."""
+
+    def make(host: str, *, options: Sequence[tuple[str, Any]] = (), **given: Any) -> grpc.Channel:
+        return create(host, options=[*options, BACKOFF], **given)
+
+    return make
+
+
 def _plain_channel(endpoint: Endpoint) -> grpc.Channel:
-    return grpc.insecure_channel(endpoint.host, options=[("grpc.enable_http_proxy", 0)])
+    return grpc.insecure_channel(endpoint.host, options=[("grpc.enable_http_proxy", 0), BACKOFF])
