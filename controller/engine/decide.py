@@ -43,6 +43,7 @@ from controller.gates.verdict import word
 from controller.plan.model import Plan
 
 SHIFT_MAX = timedelta(minutes=15)
+AGAIN_MOST = timedelta(minutes=1)  # between two writes that ask for a roll back again
 
 
 def decide(plan: Plan, record: Record, observation: Observation, now: datetime) -> Decision:
@@ -54,10 +55,12 @@ def decide(plan: Plan, record: Record, observation: Observation, now: datetime) 
             return moves.taken_over(record, now, f"the service is gone: {why}", NO_ANSWER)
         case Seen(service):
             decision = _decide_seen(plan, record, observation, service, now)
-            backward = decision.record.phase is Phase.ROLLING_BACK
-            missing = unable(record, observation) if backward else deleted(record, observation)
-            if missing:
-                decision = spared(decision, missing)
+            backward = decision.record.phase in (Phase.ROLLING_BACK, Phase.DONE)
+            gone = deleted(record, observation)
+            names = unable(record, observation) if backward else gone
+            if backward and isinstance(observation.candidate, Gone):
+                gone |= {record.candidate}
+            decision = spared(decision, names, gone)
             only_a_person = _only_a_person(plan, decision)
             if only_a_person == decision.only_a_person:
                 return decision
@@ -95,8 +98,7 @@ def _under_way(
     lost = _candidate_lost(record, observation, service)
     way_back = no_way_back(record, observation)
     if lost and not way_back:
-        left = _without_dead_tags(record, observation, service)
-        return moves.roll_back(record, left, now, lost)
+        return moves.roll_back(record, service, now, lost)
     narrowed = without(record, deleted(record, observation))
     if narrowed is not record and not way_back:
         return moves.narrow(narrowed, service, now, narrowed_text(record, narrowed))
@@ -161,19 +163,6 @@ def _candidate_lost(record: Record, observation: Observation, service: ServiceSt
             return f"the candidate lost its readiness: {revision.why or 'no reason given'}"
         case _:
             return ""
-
-
-def _without_dead_tags(
-    record: Record, observation: Observation, service: ServiceState
-) -> ServiceState:
-    """Return the service without tags of a candidate that is gone, whoever set them.
-
-    They name nothing any more, and a write that repeats them may be refused or not come into force.
-    """
-    if not isinstance(observation.candidate, Gone):
-        return service
-    left = tuple(t for t in service.targets if t.percent or t.revision != record.candidate)
-    return replace(service, targets=left)
 
 
 def _without_way_back(
@@ -246,7 +235,8 @@ def _rolling_back(
     shout = Message(now, "shout", text)
     said = any(t.what == STUCK and t.at >= record.shift.at for t in record.transitions)
     once = "" if said else STUCK
-    return moves.note(record, service, now, text, moves.SOON, events=(shout,), transition=once)
+    pause = min(max(waited / 8, moves.SOON), AGAIN_MOST)
+    return moves.note(record, service, now, text, pause, events=(shout,), transition=once)
 
 
 def _shifting(

@@ -74,16 +74,17 @@ def narrowed_text(record: Record, narrowed: Record) -> str:
     return f"{left} of stable cannot serve any more; the way back is {split_text(narrowed.before)}"
 
 
-def spared(decision: Decision, names: frozenset[str]) -> Decision:
-    """Return the decision with a write that names none of these revisions, where that can be.
+def spared(decision: Decision, names: frozenset[str], gone: frozenset[str]) -> Decision:
+    """Return the decision with a write that asks nothing of these revisions, where that can be.
 
-    Their shares go to the others of stable, in proportion; their tags name nothing any more.
+    Their shares go to the others of stable, in proportion. gone: those whose tags name nothing any
+    more, and are given up; a tag on one that is only not ready is left to whoever set it.
     """
     write, record = decision.write, decision.record
-    if write is None or not names & {target.revision for target in write.targets}:
+    if write is None or not (names | gone) & {target.revision for target in write.targets}:
         return decision
     split = {t.revision: t.percent for t in write.targets if t.percent and t.revision}
-    bare = tuple(t for t in write.targets if not t.percent and t.revision not in names)
+    bare = tuple(t for t in write.targets if not t.percent and t.revision not in gone)
     left = {name: percent for name, percent in split.items() if name not in names}
     if left != split:
         mine = split.get(record.candidate, 0)

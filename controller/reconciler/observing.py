@@ -78,14 +78,13 @@ class Observer:
         """
         if record.phase is Phase.DONE:
             return Observation(Seen(service))
+        candidate, stable = self._revision(record.candidate), self._revision(record.stable)
         others = [n for n in record.before if n not in (record.candidate, record.stable)]
         beside = {name: self._revision(name) for name in others}
-        if record.phase is Phase.ROLLING_BACK:
-            stable = self._revision(record.stable) if others else NotSeen("not asked")
-            return Observation(Seen(service), stable=stable, beside=beside)
-        candidate, stable = self._revision(record.candidate), self._revision(record.stable)
         on_duty = record.duty == controller
         seen = Observation(Seen(service), candidate, stable, on_duty=on_duty, beside=beside)
+        if record.phase is Phase.ROLLING_BACK:
+            return seen
         if record.waits_for and record.shift is None:
             return self._in_line(plan, record, seen, now)
         asked = windows(plan, record, now)

@@ -6,7 +6,6 @@ No policy: what an act means is in the engine. Nothing is remembered between two
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 
@@ -61,7 +60,7 @@ def _confirmed(
     problem = ""
     silent = 0
     unsure: Tick | None = None
-    missing: frozenset[str] = frozenset()
+    refusal: Refused | None = None
     for _ in range(TRIES_MAX):
         now = ports.clock.now()
         try:
@@ -78,18 +77,16 @@ def _confirmed(
         decision = deed(record, service, now)
         if isinstance(decision, Refusal):
             return decision
-        if decision.action is Action.ROLL_BACK and _is_split(decision):
-            with suppress(PortError):  # the way back must not hang on a list
-                missing = _unable(ports, name, decision)
-        decision = spared(decision, missing)
+        decision = _spared(ports, name, decision, refusal)
         sent = replace(decision, record=stamp(decision.record, service.generation, now))
         plan = _plan_if_readable(record)
         unsure = Tick(now, sent, Observation(Seen(service)), decision.events, plan, RETRY)
         try:
             problem, after = _write(ports, sent, service, now)
-        except Refused:
-            if missing or not (missing := _unable(ports, name, sent)):
+        except Refused as error:
+            if refusal is not None:
                 raise
+            refusal = error
             continue
         if after is not None:
             return _told(ports, name, record, unsure, service, after)
@@ -132,18 +129,30 @@ def _write(
         return error.what, None
 
 
-def _is_split(decision: Decision) -> bool:
-    """Tell whether several revisions are to serve: Cloud Run may take a split that can never be."""
+def _spared(
+    ports: Ports, name: ServiceName, decision: Decision, refusal: Refused | None
+) -> Decision:
+    """Return the decision without what cannot serve, once it was refused; raises the refusal again.
+
+    Cloud Run may also take a split over several revisions that can never be: a roll back looks
+    first.
+    """
     assert decision.write is not None
-    return len({target.revision for target in decision.write.targets if target.percent}) > 1
-
-
-def _unable(ports: Ports, name: ServiceName, sent: Decision) -> frozenset[str]:
-    """Return the revisions that a write names and that cannot serve: it may spare them."""
-    assert sent.write is not None
-    able = {one.name for one in ports.router.revisions(name) if one.ready is not False}
-    named = {target.revision for target in sent.write.targets if target.revision}
-    return frozenset(named - able)
+    named = frozenset(t.revision for t in decision.write.targets if t.revision)
+    asked = {t.revision for t in decision.write.targets if t.percent}
+    if refusal is None and (decision.action is not Action.ROLL_BACK or len(asked) < 2):
+        return decision
+    try:
+        ready = {one.name: one.ready for one in ports.router.revisions(name)}
+    except PortError as error:  # the way back must not hang on a list
+        if refusal is not None:
+            raise refusal from error
+        return decision
+    unable = frozenset(n for n in named if ready.get(n, False) is False)
+    left = spared(decision, unable, named - ready.keys())
+    if refusal is not None and left.write == decision.write:
+        raise refusal
+    return left
 
 
 def _holds(record: Record, sent: Record) -> bool:

@@ -110,7 +110,27 @@ def draw(seed: int, *, kinds: frozenset[str] = frozenset((*KINDS, *LATER))) -> S
     chosen = [rng.choice(KINDS) for _ in range(number)]
     drawn = [(kind, _incident(rng, span, scene, kind)) for kind in chosen]
     scene = scene.with_only(tuple(incident for kind, incident in drawn if kind in kinds))
+    if kinds >= frozenset(KINDS):
+        scene = _with_what_comes_together(seed, scene, span)
     return draw_edit(seed, scene, span) if "edit" in kinds else scene
+
+
+def _with_what_comes_together(seed: int, scene: Scene, span: float) -> Scene:
+    """Add, to one scene in five, what is worst together and seldom meets by chance."""
+    rng = Random(seed * 3_000_017 + 5)
+    if rng.random() > 0.2:
+        return scene
+    stable = max(scene.shape.before, key=lambda name: scene.shape.before[name])
+    start = rng.uniform(0, span)
+    end = start + rng.choice((90, 300, 900))
+    lost = Incident(rng.choice(("unready", "delete revision")), CANDIDATE, start=start, end=end)
+    silent = Incident(rng.choice(("error", "hang")), "monitoring", "UNAVAILABLE")
+    pairs = (
+        (lost, replace(silent, start=start - 60, end=end + 600)),
+        (lost, Incident("unready", stable, start=start - rng.choice((5, 90)), end=end + 300)),
+        (Incident("say", "pause", start=start),),
+    )
+    return scene.with_only((*scene.incidents, *rng.choice(pairs)))
 
 
 def _shape(rng: Random) -> Shape:

@@ -22,6 +22,7 @@ OURS = ("rollout-new", "rollout-old")
 CALLS_A_TICK = 60
 FOR_GOOD = 10_000  # calls: whatever fails so often is not asked for progress,
 FAILED_ENOUGH = 150  # and is looked at for so many of them
+LATE_MOST = 400  # seconds that a decision may be old when its write takes effect
 PLENTY = 1500  # requests: enough to tell 12% of failures from 4%, whatever the plan demands
 HIDING = {"late points", "hole", "changed points", "no points", "nan", "deploy"}
 SETTLING = 60  # seconds from a split in force until hold and evidence begin (DESIGN.md §5)
@@ -137,7 +138,9 @@ class Observer:
     _lives: int = 0
     _quiet: int = 0
     _read_until: float = -1e9
-    _gone_at: int = 0  # when a revision last went away
+    _lost_at: dict[str, int] = field(default_factory=dict)  # revision → gone, or not ready, since
+    _stands_since: int | None = None
+    _stood: list[tuple[int, int]] = field(default_factory=list)
     _asked_at: int = 0
     _asked_for: tuple[str, str] = ("", "")
     _answered: bool = False
@@ -244,8 +247,8 @@ class Observer:
 
     def _changed(self, old: Service | None, new: Service | None, who: str) -> None:
         self._still_since = self.cloud.baton.now
-        if old is not None and new is not None and set(old.revisions) - set(new.revisions):
-            self._gone_at = self.cloud.baton.now
+        self._note_the_lost(old, new)
+        self._note_standing()
         if not who:
             self._look_for_duties()
             return
@@ -257,6 +260,35 @@ class Observer:
         else:
             self._hand, self._hand_at = who, self.cloud.baton.now
         self._look_for_duties()
+
+    def _note_the_lost(self, old: Service | None, new: Service | None) -> None:
+        """Note since when revisions are gone or not ready."""
+        if old is None or new is None:
+            return
+        for name in old.revisions:
+            able = name in new.revisions and new.revisions[name].ready is not False
+            if able:
+                self._lost_at.pop(name, None)
+            else:
+                self._lost_at.setdefault(name, self.cloud.baton.now)
+
+    def _note_standing(self) -> None:
+        """Note since when the hold stands still, paused or while a person is asked."""
+        record, now = self.record(), self.cloud.baton.now
+        stands = record is not None and (record.paused or bool(record.ask))
+        if stands and self._stands_since is None:
+            self._stands_since = now
+        elif not stands and self._stands_since is not None:
+            self._stood.append((self._stands_since, now))
+            self._stands_since = None
+
+    def _stood_since(self, since: int) -> float:
+        """Return for how many seconds, about, the hold stood still since a time."""
+        now = self.cloud.baton.now
+        spells = [*self._stood, *([(self._stands_since, now)] if self._stands_since else [])]
+        slack = 10 + 3 * self.scene.slow  # from a decision to its write
+        lasted = [(end - max(start, since)) / SECOND - slack for start, end in spells]
+        return sum(one for one in lasted if one > 0)
 
     def _our_write(self, old: Service, new: Service, who: str, *, person: bool) -> None:
         before, after = noted(old.record), noted(new.record)
@@ -330,12 +362,12 @@ class Observer:
     ) -> None:
         begins = after.phase == "rolling_back" and (before is None or before.phase != after.phase)
         if begins:
-            gone = [n for n in after.before if new.asked.get(n) and n not in old.revisions]
-            since = (self.cloud.baton.now - self._gone_at) / SECOND
+            now = self.cloud.baton.now
+            lost = {n: (now - self._lost_at.get(n, now)) / SECOND for n in new.asked}
             self._must(
-                not gone or since < 120,
-                "nothing is rolled back onto what is gone",
-                lambda: f"{gone}, for {since:.0f} s",
+                all(since < LATE_MOST for since in lost.values()),
+                "nothing is rolled back onto what cannot serve",
+                lambda: f"lost for {lost} s",
             )
 
     def _sound(self, old: Service, new: Service) -> None:
@@ -444,6 +476,7 @@ class Observer:
             return
         since = self._in_force_since(old)
         held = (self.cloud.baton.now - since) / SECOND
+        held -= self._stood_since(since) if self._guarded else 0
         need = stage.hold + SETTLING - self._drift - 2
         self._must(
             held >= need or facts.early,

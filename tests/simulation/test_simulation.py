@@ -182,3 +182,19 @@ def test_a_roll_back_by_hand_lives_through_a_moment_of_silence(wires: Wires) -> 
     said = Incident("say", "rollback", start=605)
     silence = Incident("error", "any", "UNAVAILABLE", start=604, end=609)
     assert played(calm(said, silence), wires).outcome == "rolled_back"
+
+
+def test_a_users_tag_on_a_candidate_that_was_deleted_unseen_is_given_up(wires: Wires) -> None:
+    """The roll back was asked for while revisions could not be read, and then for ever."""
+    tagged = replace(calm().shape, tags={"try": CANDIDATE}, refuses_missing=False)
+    deleted = Incident("delete revision", CANDIDATE, start=600)
+    unseen = Incident("error", "get_revision", "PERMISSION_DENIED", start=595, end=1100)
+    bad = Incident("turns bad", CANDIDATE, number=1.0, start=300, end=90_000)
+    assert played(calm(deleted, unseen, bad, shape=tagged), wires).outcome == "rolled_back"
+
+
+def test_a_users_tag_on_one_of_stable_that_is_not_ready_is_left(wires: Wires) -> None:
+    tagged = replace(calm().shape, before=BOTH, tags={"blue": OTHERS[1]})
+    ill = Incident("unready", OTHERS[1], start=600, end=90_000)
+    lost = Incident("unready", CANDIDATE, start=700, end=90_000)
+    assert played(calm(ill, lost, shape=tagged), wires).outcome == "rolled_back"
