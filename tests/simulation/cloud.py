@@ -328,12 +328,17 @@ class Cloud:
         """Let somebody delete the service."""
         self.changed(None, "somebody@example.com")
 
-    def recreate(self) -> None:
-        """Let somebody make the service anew, from what it was without rollout."""
+    def recreate(self, *, as_it_was: bool = False) -> None:
+        """Let somebody make the service anew: as it was (an export's file), or without rollout."""
         last = next((s for _, s in reversed(self.past) if s is not None), None)
         if self.service is not None or last is None:
             return
         self.serial += 1
+        if as_it_was:
+            copy = replace(last, uid=f"uid-{self.serial + 1}", version=self._next())
+            self.changed(copy, "somebody@example.com")
+            self._note_span()
+            return
         name = f"{SERVICE}-9{self.serial:04d}-new"
         now = self._next()
         lines = (Line(None, 100),)

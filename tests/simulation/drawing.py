@@ -129,6 +129,7 @@ def _with_what_comes_together(seed: int, scene: Scene, span: float) -> Scene:
         (lost, replace(silent, start=start - 60, end=end + 600)),
         (lost, Incident("unready", stable, start=start - rng.choice((5, 90)), end=end + 300)),
         (Incident("say", "pause", start=start),),
+        (Incident("delete service", start=start, end=start + 30, number=1),),
     )
     return scene.with_only((*scene.incidents, *rng.choice(pairs)))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from random import Random
 from typing import Any, TypeVar
 
@@ -190,7 +191,8 @@ class Run:
             back = lambda: self.cloud.set_ready(incident.target, ready=True, why="")  # noqa: E731
             self.baton.at(round(incident.end * SECOND), back)
         if incident.kind == "delete service":
-            self.baton.at(round(incident.end * SECOND), self.cloud.recreate)
+            anew = partial(self.cloud.recreate, as_it_was=bool(incident.number))
+            self.baton.at(round(incident.end * SECOND), anew)
 
     def _act_of(self, incident: Incident) -> Callable[[], None] | None:
         """Return what happens once at an incident, None for one that only holds for a while."""
