@@ -279,7 +279,8 @@ class Reconciler:
                 if ended is not None:
                     self._memory = ended
                     return ended, ""
-                return known, f"another rollout's record ({written.rollout}) replaced ours"
+                if not _is_resumed(written, known):
+                    return known, f"another rollout's record ({written.rollout}) replaced ours"
             self._attaching = self.controller != SCHEDULE
             self._happened = written.transitions[-1:]
             return self._fresh(written, now), ""
@@ -543,6 +544,14 @@ def _is_later(written: Record, known: Record) -> bool:
     process that never saw ours, does not: that is the rollout now.
     """
     return written.at is not None and known.at is not None and written.at > known.at
+
+
+def _is_resumed(written: Record, known: Record) -> bool:
+    """Tell whether an earlier rollout of our candidate, written back, was gone on with by a person.
+
+    Its record as it was written back is older than ours; another candidate's is never ours.
+    """
+    return written.candidate == known.candidate and _is_later(written, known)
 
 
 def _ended_unseen(known: Record, written: Record) -> Record | None:

@@ -7,10 +7,12 @@ are said in events and tried again at a later look.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 
+from controller.engine import moves
 from controller.engine.codec import Unreadable, decode, encode
 from controller.engine.decision import Decision, State
 from controller.engine.events import Event, Message
@@ -27,7 +29,7 @@ from controller.engine.telling import (
 )
 from controller.plan.compact import from_json
 from controller.plan.model import Plan
-from controller.ports import Change, Delivered, Delivery, PortError, Ports
+from controller.ports import Change, Conflict, Delivered, Delivery, PortError, Ports
 
 PAUSE = timedelta(minutes=1)  # before one who could not be told is tried again; it doubles
 PAUSE_MOST = timedelta(minutes=16)
@@ -196,9 +198,30 @@ class Teller:
         change = Change(service.targets, encode(stamped), raises=False, rollout=marked.rollout)
         try:
             self.ports.router.write(service, change, now)
+        except Conflict:
+            self._mark_later_record(marked, now)
+            return None
         except PortError:
             return None
         return stamped
+
+    def _mark_later_record(self, marked: Record, now: datetime) -> None:
+        """Write the marks over what another controller has written meanwhile.
+
+        It does not know of them, and would tell the same again. What hinders it is left.
+        """
+        with suppress(PortError):
+            later = self.ports.router.fresh(self.name)
+            on_it = _record_on(later)
+            ours = on_it is not None and on_it.rollout == marked.rollout and later.uid == marked.uid
+            if on_it is None or not ours or later.asked != moves.expected_split(on_it):
+                return
+            if on_it.seq <= marked.seq and on_it.nonce != marked.nonce:
+                return  # an older record, written back
+            marks = {name: max(n, on_it.heard.get(name, 0)) for name, n in marked.heard.items()}
+            stamped = stamp(replace(on_it, heard=marks), later.generation, now)
+            change = Change(later.targets, encode(stamped), raises=False, rollout=marked.rollout)
+            self.ports.router.write(later, change, now)
 
 
 @lru_cache(maxsize=8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -12,8 +13,9 @@ from controller.engine.codec import Unreadable
 from controller.engine.decision import Refusal, State
 from controller.engine.duty import SCHEDULE
 from controller.engine.observation import ServiceName
+from controller.engine.telling import Letter
 from controller.plan.model import Plan
-from controller.ports import PortError, Ports
+from controller.ports import Delivery, PortError, Ports
 from controller.reconciler import Reconciler, Tick
 from tests.simulation.baton import SECOND, Killed
 from tests.simulation.cloud import (
@@ -67,6 +69,10 @@ class Door:
     def app(self, host: str, path: str, timeout: float) -> tuple[int, bytes]:
         """Answer a request to the service's own app."""
         return self.run.call(self, "check", lambda: self._app(host, path), timeout)
+
+    def tell(self, letters: Sequence[Letter]) -> Sequence[Delivery]:
+        """Send messages to people; whatever becomes of them, the sender goes on."""
+        return self.run.call(self, "message", lambda: self.run.mailed(self, letters), 0.0)
 
     def _seen(self) -> Service:
         cloud = self.run.cloud
@@ -152,7 +158,7 @@ class Controller:
         while True:
             self.lives += 1
             run.observer.started(process.name)
-            ports = run.wires.ports(self.door, clock)
+            ports = run.ports(self.door, clock)
             try:
                 over = self._scheduled(ports) if process.schedule else self._applied(ports)
             except Killed:
@@ -179,6 +185,7 @@ class Controller:
 
     def _begun(self, reconciler: Reconciler) -> bool:
         """Begin or attach; tell whether there is something to tick."""
+        reconciler.make_up()
         begun = reconciler.begin(self._wish())
         if isinstance(begun, Refusal | Nothing):
             self.run.say(f"begin: {begun.reason}")

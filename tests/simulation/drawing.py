@@ -8,6 +8,7 @@ from random import Random
 
 from tests.simulation.cloud import SERVICE
 from tests.simulation.editing import draw_edit
+from tests.simulation.mailing import draw_mail
 from tests.simulation.measured import GAUGE
 from tests.simulation.playing import WORDS
 from tests.simulation.scene import (
@@ -78,7 +79,7 @@ HOWS: Mapping[str, _How] = {
     "app fails": _How((MINE, STABLE)),
 }
 KINDS = tuple(HOWS)
-LATER = ("edit",)  # drawn by a chance of their own, so that seeds mean what they meant
+LATER = ("message", "edit")  # drawn by a chance of their own, so that seeds mean what they meant
 
 
 def draw(seed: int, *, kinds: frozenset[str] = frozenset((*KINDS, *LATER))) -> Scene:
@@ -112,6 +113,7 @@ def draw(seed: int, *, kinds: frozenset[str] = frozenset((*KINDS, *LATER))) -> S
     scene = scene.with_only(tuple(incident for kind, incident in drawn if kind in kinds))
     if kinds >= frozenset(KINDS):
         scene = _with_what_comes_together(seed, scene, span)
+    scene = draw_mail(seed, scene, span) if "message" in kinds else scene
     return draw_edit(seed, scene, span) if "edit" in kinds else scene
 
 

@@ -8,15 +8,17 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
 from tests.simulation.baton import SECOND
 from tests.simulation.cloud import MODIFIER, RECORD, START, Cloud, Service
+from tests.simulation.inbox import Arrived
 from tests.simulation.measured import Measured
 from tests.simulation.scene import Incident, PlanFacts, Scene
+from tests.simulation.told import LONGEST, Told
 
 OURS = ("rollout-new", "rollout-old")
 CALLS_A_TICK = 60
@@ -25,6 +27,7 @@ FAILED_ENOUGH = 150  # and is looked at for so many of them
 LATE_MOST = 400  # seconds that a decision may be old when its write takes effect
 PLENTY = 1500  # requests: enough to tell 12% of failures from 4%, whatever the plan demands
 HIDING = {"late points", "hole", "changed points", "no points", "nan", "deploy"}
+TOLD_WITHIN = 7_200  # seconds: the pauses between tries, and until a dead controller's duty ends
 SETTLING = 60  # seconds from a split in force until hold and evidence begin (DESIGN.md §5)
 WORLD = {"unready", "shift slow", "shift fails"}  # incidents that a look may still be fooled by
 
@@ -53,6 +56,7 @@ class Noted:
     before: Mapping[str, int]
     trial: bool
     in_force: str
+    noted: int
     digest: str
     stages: tuple[str, ...]  # as they stand in its plan
 
@@ -84,6 +88,7 @@ def noted(text: str | None) -> Noted | None:
             before=value["before"],
             trial="trial" in value,
             in_force=value.get("in_force", ""),
+            noted=value.get("noted", len(transitions)),
             digest=value["digest"],
             stages=_stages(value["plan"]),
         )
@@ -150,10 +155,13 @@ class Observer:
     _last_incident: float = 0.0
     _noted: tuple[str | None, Noted | None] = (None, None)
     _edited: bool = False
+    _disturbed: bool = False
+    _hand_noted: bool = False
     _reached: tuple[str, int] = ("", -1)  # a rollout, and the furthest stage that it was in
 
     def __post_init__(self) -> None:
         self.facts = self.scene.facts  # of the plan that the record has
+        self.told = Told(self.scene.facts.tells)
         self.cloud.watchers.append(self._changed)
         self._last_incident = max((max(i.start, i.end) for i in self.scene.incidents), default=0.0)
         # Where a write of annotations alone moves no version, the server lets the next one pass
@@ -226,10 +234,15 @@ class Observer:
             return same and left is not None and left.phase != "done"
         return (
             now is None
+            or self._is_held(now, last)
             or now.uid != ours.uid
             or now.asked != ours.asked
             or now.record != ours.record
         )
+
+    def _is_held(self, service: Service, record: Noted) -> bool:
+        """Tell whether another hand's split, noted in our record, is still what is asked for."""
+        return self._hand_noted and service.asked.get(self.scene.candidate, 0) != record.weight
 
     def struck(self, incident: Incident) -> None:
         """Note in which state an incident came to pass."""
@@ -239,6 +252,7 @@ class Observer:
         self.cells[self.state(), what, self.stage_kind()] += 1
         self._edited |= incident.kind == "edit"
         self._failed += incident.number >= FOR_GOOD
+        self._disturbed = True
         self._last_incident = max(self._last_incident, self.cloud.baton.now / SECOND)
         for seen in self._controllers.values():
             seen.looks, seen.disturbed = 0, True
@@ -254,9 +268,14 @@ class Observer:
             return
         person = who.startswith("person")
         if who.endswith("@sim") and old is not None and new is not None:
-            self._our_write(old, new, who.removesuffix("@sim"), person=person)
-            self._ours = new
-            self._hand = ""
+            if not person and self._notes_a_hand(old, new):
+                assert self._ours is not None
+                self._ours = replace(self._ours, notes=new.notes)  # theirs is the traffic
+                self._hand_noted = True
+            else:
+                self._our_write(old, new, who.removesuffix("@sim"), person=person)
+                self._ours = new
+                self._hand, self._hand_noted = "", False
         else:
             self._hand, self._hand_at = who, self.cloud.baton.now
         self._look_for_duties()
@@ -290,6 +309,37 @@ class Observer:
         lasted = [(end - max(start, since)) / SECOND - slack for start, end in spells]
         return sum(one for one in lasted if one > 0)
 
+    def _notes_a_hand(self, old: Service, new: Service) -> bool:
+        """Tell whether a write only notes, for people to be told, whose hand holds the traffic.
+
+        That is the one exception from writing nothing then (docs/notify.md).
+        """
+        wanted = any("taken_over" in events for events in self.scene.facts.tells.values())
+        before, after = noted(old.record), noted(new.record)
+        if not wanted or self._ours is None or before is None or after is None:
+            return False
+        held = old.asked != self._ours.asked or self._is_held(old, before)
+        says = after.last[1] == "taken over" and after.noted == before.noted + 1
+        theirs = (held and after.noted == before.noted) or (
+            says and (held or old.record != self._ours.record)
+        )
+        if (
+            not theirs
+            or old.uid != self._ours.uid
+            or before.rollout != after.rollout
+            or old.traffic != new.traffic
+        ):
+            return False
+        self._sound(old, new)
+        anew = old.record != self._ours.record
+        self.told.wrote(after.rollout, after.transitions, after.noted, anew=anew)
+        self._must(
+            (before.phase, before.stage, before.weight) == (after.phase, after.stage, after.weight),
+            "while taken over nothing is noted but whose hand it is",
+            lambda: f"{after.last}",
+        )
+        return True
+
     def _our_write(self, old: Service, new: Service, who: str, *, person: bool) -> None:
         before, after = noted(old.record), noted(new.record)
         self._sound(old, new)
@@ -301,6 +351,8 @@ class Observer:
             self._next_one = True
             return
         self._follow_plan(before, after, person=person)
+        resumed = person and bool(self._hand)
+        self.told.wrote(after.rollout, after.transitions, after.noted, anew=resumed)
         had, has = old.asked.get(mine, 0), new.asked.get(mine, 0)
         moved = old.asked != new.asked
         self._must(
@@ -544,8 +596,6 @@ class Observer:
             return
         seen.calls += 1
         seen.disturbed |= not undisturbed
-        if kind not in ("get", "put"):
-            seen.last = self.cloud.baton.now
         if kind == "get_service":
             self._must(
                 seen.calls <= CALLS_A_TICK, "calls a tick are bounded", lambda: f"{seen.calls}"
@@ -555,6 +605,12 @@ class Observer:
             if undisturbed and ok and self.cloud.service is not None:
                 seen.records.add(self.cloud.service.record)
             self.looks += 1
+
+    def returned(self, who: str, kind: str) -> None:
+        """Note that a controller goes on after a call: what it decides, it decides from here on."""
+        seen = self._controllers.get(who)
+        if seen is not None and kind not in ("get", "put", "message"):
+            seen.last = self.cloud.baton.now
 
     def ticked(self, who: str, state: str) -> None:
         """Note that a controller's pass came to its end."""
@@ -638,6 +694,28 @@ class Observer:
             lambda: f"{age:.0f} s",
         )
 
+    def mailed(self, tries: tuple[Arrived, ...], seconds: float) -> None:
+        """Note what became of the messages of one look, and how long that took."""
+        self.told.arrived(tries, self.cloud.baton.now / SECOND)
+        self._must(
+            seconds <= LONGEST + 0.01,
+            "messages take a look 5 s at most",
+            lambda: f"{seconds:.1f} s",
+        )
+        if self._guarded and not self._disturbed:
+            twice = list(self.told.told_later())
+            self._must(not twice, "undisturbed, nobody is told twice", lambda: f"{twice}")
+
+    def _owes(self) -> list[str]:
+        """Return who is yet to be told of what, as far as anybody could."""
+        record, service = self.record(), self.cloud.service
+        if not self.told.wants or record is None or service is None or self._is_hopeless():
+            return []
+        theirs = self.taken_over() or record.uid != service.uid or self._cannot_be_written()
+        if theirs or record.rollout != self.told.rollout or self._next_one:
+            return []
+        return list(self.told.owed())
+
     def measured_until(self, text: str, end: float) -> None:
         """Note up to when Monitoring was read for a running rollout."""
         if "request_count" in text or "latencies" in text or "custom" in text:
@@ -700,6 +778,9 @@ class Observer:
         if seconds < self._last_incident + (300 if begins else 60):
             return False
         quiet = (now - self._still_since) / SECOND
+        lately = max(self._last_incident, self._still_since / SECOND) + TOLD_WITHIN
+        if seconds < lately and self._owes():
+            return False
         if self._ends() and quiet > 120 + self.scene.shape.reconcile:
             return True
         if self._waits_for_somebody() and not self._comes() and quiet > 300:
@@ -766,6 +847,8 @@ class Observer:
             "every rollout ends or waits for somebody",
             lambda: f"it is {self.outcome()} in stage {getattr(self.record(), 'stage', -2) + 1}",
         )
+        owes = self._owes() if not for_good else []
+        self._must(not owes, "everything that people want told is told", lambda: f"{owes[:3]}")
         service, record = self.cloud.service, self.record()
         if (
             service is not None

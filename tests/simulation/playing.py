@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from random import Random
@@ -12,10 +12,11 @@ from typing import Any, TypeVar
 from controller.cli import deeds
 from controller.engine.codec import Unreadable
 from controller.engine.decision import Refusal
+from controller.engine.telling import Letter
 from controller.plan.model import Plan
 from controller.plan.reader import read_plan
 from controller.plan.source import Source
-from controller.ports import PortError
+from controller.ports import Delivery, PortError, Ports
 from tests.simulation.actors import NAME, Controller, Door, WorldClock
 from tests.simulation.baton import SECOND, Baton, Killed
 from tests.simulation.cloud import (
@@ -25,6 +26,7 @@ from tests.simulation.cloud import (
     Line,
     instant,
 )
+from tests.simulation.inbox import Inbox
 from tests.simulation.measured import MINUTE, Measured
 from tests.simulation.observer import Observer
 from tests.simulation.scene import Incident, Process, Scene, Truth
@@ -68,6 +70,7 @@ class Run:
         self.observer = Observer(scene, self.cloud, self.measured, self.say)
         self.plan = _plan_of(scene.plan)  # what the file says now
         self.first_plan = self.plan
+        self.inbox = Inbox(scene, lambda: self.baton.now)
         self._numbered: dict[int, list[Incident]] = {}
         self._faults: list[tuple[int, Incident]] = []
         self._spells: list[Incident] = []
@@ -246,6 +249,21 @@ class Run:
 
     # Calls.
 
+    def ports(self, door: Door, clock: WorldClock) -> Ports:
+        """Return production's adapters for an actor, its messages included."""
+        return replace(self.wires.ports(door, clock), notifier=door)
+
+    def mailed(self, door: Door, letters: Sequence[Letter]) -> Sequence[Delivery]:
+        """Let letters come to something, and the sender wait for it."""
+        told, tries, seconds = self.inbox.deliver(letters)
+        for one in tries:
+            if one.incident is not None:
+                self.struck(one.incident)
+            self.say(f"message to {one.to}: {one.id} {one.met}")
+        self.observer.mailed(tries, seconds)
+        door.rest(seconds)
+        return told
+
     def call(self, door: Door, kind: str, effect: Callable[[], T], timeout: float) -> T:
         """Let one call of an actor come to something."""
         self.calls += 1
@@ -263,11 +281,13 @@ class Run:
             self.observer.called(door.name, kind, fault is None, ok=False)
             self._at_call(number, door, before=False)
             door.rest(self._latency())
+            self.observer.returned(door.name, kind)
             raise
         self.say(f"{kind}: ok{_told(result)}")
         self.observer.called(door.name, kind, fault is None, ok=True)
         self._at_call(number, door, before=False)
         door.rest(self._latency())
+        self.observer.returned(door.name, kind)
         if fault is not None and fault.kind == "lost":
             raise Answer(fault.status, "the answer was lost")
         return result
@@ -291,6 +311,8 @@ class Run:
         raise Silent
 
     def _fault(self, kind: str, number: int) -> Incident | None:
+        if kind == "message":  # its own incidents are met on the way
+            return None
         for at, incident in self._faults:
             if incident.target in (kind, "any") and self._holds(incident):
                 if incident.kind == "late" and kind != "put":
@@ -338,7 +360,7 @@ class Run:
 
     def _perform(self, name: str, word: str) -> None:
         clock = WorldClock(self, Process(name))
-        ports = self.wires.ports(Door(self, name, suffers=True), clock)
+        ports = self.ports(Door(self, name, suffers=True), clock)
         try:
             done = deeds.perform(ports, NAME, word, f"{name}@example.com", "as they please")
         except (PortError, Unreadable, Killed) as error:

@@ -6,7 +6,7 @@ Times are seconds since the scene's start (float or int), latencies milliseconds
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 MINUTE = 60
 
@@ -50,6 +50,7 @@ class PlanFacts:
     waits: int  # seconds that asks, outages and extensions may take by the plan itself
     checked: bool
     step_back: bool
+    tells: Mapping[str, frozenset[str]] = field(default_factory=dict)  # whom, of which events
 
 
 @dataclass(frozen=True, slots=True)

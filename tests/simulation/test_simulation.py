@@ -198,3 +198,14 @@ def test_a_users_tag_on_one_of_stable_that_is_not_ready_is_left(wires: Wires) ->
     ill = Incident("unready", OTHERS[1], start=600, end=90_000)
     lost = Incident("unready", CANDIDATE, start=700, end=90_000)
     assert played(calm(ill, lost, shape=tagged), wires).outcome == "rolled_back"
+
+
+def test_a_controller_goes_on_with_an_earlier_rollout_that_a_person_resumed(
+    wires: Wires,
+) -> None:
+    """It held the earlier one's record for another's, and nobody watched what was resumed."""
+    cancelled = Incident("say", "cancel", start=15)
+    older = Incident("older record", start=330)
+    result = played(calm(cancelled, older, answers="approve"), wires)
+    assert any("resume: done" in line for line in result.trace)
+    assert result.outcome == "promoted"
