@@ -114,11 +114,12 @@ def begin(
 
 
 def is_under_way(wish: Wish, record: Record, service: ServiceState) -> bool:
-    """Tell whether the rollout under way is one of the very plan that is wished for."""
+    """Tell whether the rollout under way is of the very plan or the very candidate wished for."""
     if wish.image and not runs_image(record, service, wish.image):
         return False
     active = record.uid == service.uid and record.phase is not Phase.DONE
-    return active and digest(pinned(wish.plan, record.candidate)) == record.digest
+    same = digest(pinned(wish.plan, record.candidate)) == record.digest
+    return active and (same or wish.plan.candidate.revision == record.candidate)
 
 
 def runs_image(record: Record, service: ServiceState, image: str) -> bool:

@@ -172,14 +172,15 @@ MUTATIONS = (
     Mutation(
         "an approval is not asked for",
         "engine/asking.py",
-        "    if plan.stages[following].approval and following not in record.approved:\n",
+        "    if not is_last and plan.stages[following].approval "
+        "and following not in record.approved:\n",
         "    if following < 0:\n",
     ),
     Mutation(
         "an ask is never answered by time",
         "engine/asking.py",
-        "    if now - ask.since < rule.after:\n",
-        "    if rule.after:\n",
+        "    rule = plan.when.nobody_answers\n    if now - ask.since < rule.after:\n",
+        "    rule = plan.when.nobody_answers\n    if rule.after:\n",
     ),
     Mutation(
         "a heartbeat at every look",

@@ -149,6 +149,7 @@ class Observer:
     _asked_at: int = 0
     _asked_for: tuple[str, str] = ("", "")
     _answered: bool = False
+    _said_at: int = -1
     _still_since: int = 0
     _failed: int = 0  # calls, of those that fail for good
     _next_one: bool = False
@@ -760,7 +761,7 @@ class Observer:
             self._asked_for, self._asked_at, self._answered = asked, now, False
         if not asked[0] or self._answered or now - self._asked_at < scene.react * SECOND:
             return ""
-        self._answered = True
+        self._answered, self._said_at = True, now
         if asked[0] == "paused":
             return "resume"
         if asked[0] == "taken over":
@@ -800,7 +801,9 @@ class Observer:
         return bool(service.asked.keys() - service.revisions.keys())
 
     def _comes(self) -> bool:
-        """Tell whether the people on call have yet to say something."""
+        """Tell whether the people on call have yet to say something, or are just saying it."""
+        if self._said_at == self.cloud.baton.now:
+            return True
         return self.scene.answers != "nobody" and bool(self._asked_for[0]) and not self._answered
 
     def _deadline(self) -> float:

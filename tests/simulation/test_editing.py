@@ -9,7 +9,7 @@ import pytest
 
 from controller.plan.reader import read_plan
 from controller.plan.source import Source
-from tests.simulation.drawing import draw
+from tests.simulation.drawing import CANDIDATE, draw
 from tests.simulation.editing import edited
 from tests.simulation.playing import Result, Run
 from tests.simulation.scene import Edit, Incident, Process, Scene, StageFacts
@@ -68,3 +68,12 @@ def test_every_edit_that_is_drawn_is_a_plan() -> None:
         text, facts = edited(Random(seed), scene.plan, scene.facts)
         plan = read_plan(Source("plan.yaml", text.encode()), env={}, variables={}).plan
         assert [stage.weight for stage in plan.stages] == [one.weight for one in facts.stages]
+
+
+def test_an_edited_plan_does_not_hold_up_the_roll_back_of_a_deleted_candidate(wires: Wires) -> None:
+    """`apply` ended with "the revision does not exist", and nobody looked after its traffic."""
+    file_saved = Incident("edit", target="controller-a", start=600)
+    killed = Incident("kill", nth=60, number=400)
+    deleted = Incident("delete revision", CANDIDATE, start=700)
+    scene = calm(file_saved, killed, deleted, edit=edit_of(2, 1200, replan=True))
+    assert played(scene, wires).outcome == "rolled_back"
