@@ -31,7 +31,7 @@ SCENES: Mapping[str, Scene] = {
     "a good candidate": calm(),
     "a bad candidate": calm(truths=BAD, character="worse"),
     "an approval": APPROVED,
-    "readiness lost": calm(Incident("unready", CANDIDATE, start=500, end=700)),
+    "readiness lost": calm(Incident("unready", CANDIDATE, start=500, end=90_000)),
     "a failing check": calm(
         truths={"*": Truth(), CANDIDATE: Truth(health=500)}, character="unhealthy"
     ),
@@ -49,8 +49,9 @@ SCENES: Mapping[str, Scene] = {
         processes=(Process("controller-a"), Process("controller-b", starts=1.0)), slow=2.0
     ),
 }
-# Whose incident holds for a while: what is disturbed may come to a shift after it.
+# Whose incident comes at a time: what is disturbed may only begin, or shift, after it.
 EITHER: Mapping[str, frozenset[str]] = {
+    "readiness lost": frozenset(("rolled_back", "nothing")),
     "a shift that fails": frozenset(("promoted", "rolled_back")),
 }
 
