@@ -20,6 +20,7 @@ from tests.simulation.measured import Measured
 from tests.simulation.scene import Incident, PlanFacts, Scene
 from tests.simulation.told import LONGEST, Told
 
+SEES_THE_DEAD = ("  errors: {", "  success: {", "  score: {")  # gates: latency is fine when dead
 OURS = ("rollout-new", "rollout-old")
 CALLS_A_TICK = 60
 FOR_GOOD = 10_000  # calls: whatever fails so often is not asked for progress,
@@ -556,7 +557,8 @@ class Observer:
             "the evidence covers the hold",
             lambda: f"Monitoring was read up to {covered:.0f} s after the shift, hold {stage.hold}",
         )
-        if ended and not self._by_person and self.scene.character == "dead" and facts.needs_data:
+        dead = self.scene.character == "dead" and any(g in self.scene.plan for g in SEES_THE_DEAD)
+        if ended and not self._by_person and dead:
             self.violated("a dead candidate is not promoted", "it was")
 
     def _plainly_bad(self) -> bool:
