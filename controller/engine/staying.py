@@ -30,7 +30,7 @@ from controller.engine.watching import (
 from controller.engine.wording import minutes_shown
 from controller.gates.judging import is_proved_good
 from controller.gates.minutes import name_of
-from controller.gates.verdict import Pass, Verdict, word
+from controller.gates.verdict import Fail, Pass, Undecided, Verdict, Why, word
 from controller.plan.model import (
     Check,
     CheckWhen,
@@ -44,6 +44,7 @@ from controller.plan.window import is_open
 BLIND_GRACE = timedelta(minutes=10)  # a single lost answer is no outage
 PRECHECK_MAX = timedelta(minutes=15)
 NO_ANSWER = timedelta(seconds=30)
+AGAINST = (Why.BETWEEN, Why.BOTH_FAILING)  # undecided, but not for want of evidence
 LEFT_TO_DUTY = "the controller on duty sends the checks, and goes on"
 
 
@@ -234,8 +235,23 @@ def _hold_is_over(
             return ask_once(plan, record, service, now, AskKind.UNDECIDED, why)
         case Then.ROLL_BACK:
             return moves.roll_back(record, service, now, why, verdicts=watched.verdicts)
+        case Then.ADVANCE if _over_a_limit(plan, watched.verdicts):
+            return ask_once(plan, record, service, now, AskKind.UNDECIDED, why)
         case Then.ADVANCE:
             return next_stage(plan, record, service, now, why)
+
+
+def _over_a_limit(plan: Plan, verdicts: Mapping[str, Verdict]) -> bool:
+    """Tell whether evidence is there, and speaks against going on: then it is not missing.
+
+    Without a proof (a few minutes of any number of requests are none) that is no fail.
+    """
+    acts = {gate.name for gate in plan.gates if gate.on_fail is not OnFail.OBSERVE}
+    return any(
+        isinstance(verdict, Fail) or (isinstance(verdict, Undecided) and verdict.why in AGAINST)
+        for name, verdict in verdicts.items()
+        if name in acts
+    )
 
 
 def _open(

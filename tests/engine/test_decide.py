@@ -28,6 +28,7 @@ from controller.gates.tally import Tally
 from controller.plan.model import (
     BothFailing,
     Limits,
+    Needs,
     OnFail,
     Plan,
     Stage,
@@ -371,11 +372,22 @@ class TestHolding:
 
     @pytest.mark.parametrize(("then", "stage"), [(Then.ROLL_BACK, 0), (Then.ADVANCE, 1)])
     def test_undecided_leads_to_what_the_plan_says(self, then: Then, stage: int) -> None:
-        gates = (replace(ERRORS, limits=Limits(maximum=0.005, roll_back=0.02)), SLOW)
-        plan = replace(PLAN, gates=gates, when=When(undecided=WhenUndecided(None, then)))
-        decision = look(running(plan=plan, extended=True), 70, plan=plan, failed=1)
+        gates = (replace(ERRORS, limits=Limits(maximum=0.0002, roll_back=0.02)), SLOW)
+        evidence = replace(PLAN.evidence, needs=Needs.PROOF)
+        when = When(undecided=WhenUndecided(None, then))
+        plan = replace(PLAN, gates=gates, evidence=evidence, when=when)
+        decision = look(running(plan=plan, extended=True), 70, plan=plan)
         assert decision.record.stage == stage
         assert rolls_back(decision) == (then is Then.ROLL_BACK)
+
+    def test_over_the_limit_to_advance_a_person_is_asked_though_the_plan_says_advance(self) -> None:
+        gates = (replace(ERRORS, limits=Limits(maximum=0.005, roll_back=0.02)), SLOW)
+        when = When(undecided=WhenUndecided(None, Then.ADVANCE))
+        plan = replace(PLAN, gates=gates, when=when)
+        decision = look(running(plan=plan, extended=True), 70, plan=plan, failed=1)
+        assert decision.record.stage == 0
+        assert decision.record.ask is not None
+        assert decision.record.ask.kind is AskKind.UNDECIDED
 
     def test_the_last_stage_ends_in_promotion_of_the_candidate_alone(self) -> None:
         decision = look(running(2), 40)

@@ -27,6 +27,7 @@ FOR_GOOD = 10_000  # calls: whatever fails so often is not asked for progress,
 FAILED_ENOUGH = 150  # and is looked at for so many of them
 LATE_MOST = 400  # seconds that a decision may be old when its write takes effect
 PLENTY = 1500  # requests: enough to tell 12% of failures from 4%, whatever the plan demands
+PLENTY_A_MINUTE, MINUTES_ENOUGH = 100, 15
 HIDING = {"late points", "hole", "changed points", "no points", "nan", "deploy"}
 TOLD_WITHIN = 7_200  # seconds: the pauses between tries, and until a dead controller's duty ends
 SETTLING = 60  # seconds from a split in force until hold and evidence begin (DESIGN.md §5)
@@ -393,6 +394,8 @@ class Observer:
         edit = self.scene.edit if self._edited else None
         plans = (self.scene.facts, *((edit.facts,) if edit is not None else ()))
         found = next((one for one in plans if _fits(one, after.stages)), None)
+        if after.last[1:2] == ("shift failed",):  # back where it was: that stage was never reached
+            self._reached = (after.rollout, after.stage)
         self._must(
             found is not None,
             "the plan is one that stood in the file",
@@ -638,7 +641,7 @@ class Observer:
         if record.uid != service.uid:
             return ""
         mine = self.scene.candidate
-        if record.phase == "done" or self._ours is None:
+        if record.phase == "done" or self._ours is None or self._cannot_be_written():
             return ""
         others = [service.revisions.get(n) for n in record.before]
         way_back = any(one is not None and one.ready for one in others)
@@ -657,15 +660,21 @@ class Observer:
         return "the candidate fails its check" if self._fails_its_check(record) else ""
 
     def _plainly_told(self, service: Service, record: Noted) -> bool:
-        """Tell whether plenty of a stage's requests are old enough to be scored, with stable's."""
+        """Tell whether plenty of a stage's minutes are old enough to be scored.
+
+        What one minute may say is bounded, however many requests it has: failures come in bursts.
+        """
         facts = self.scene.facts
         if record.stage < 0 or record.shifting or record.trial or record.weight == 100:
             return False
         if not facts.stages[record.stage].hold:
             return False
+        if self.scene.lag + 30 > facts.delay:
+            return False  # the plan scores minutes before they are told of
         since = self._in_force_since(service) + 240 * SECOND  # settled, and warmed up
         until = self.cloud.baton.now - round((facts.delay + 60 + self._drift) * SECOND)
-        return sum(n for end, n in self.measured.told.items() if since < end <= until) >= PLENTY
+        told = [n for end, n in self.measured.told.items() if since < end <= until]
+        return sum(n >= PLENTY_A_MINUTE for n in told) >= MINUTES_ENOUGH
 
     def _fails_its_check(self, record: Noted) -> bool:
         """Tell whether a check that rolls back fails, where the only controller sends it."""
