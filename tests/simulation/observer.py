@@ -370,6 +370,7 @@ class Observer:
                 lambda: f"{had}% → {has}%",
             )
             self._not_taken_over(old, new, who, after)
+            self._in_force(old, before, after)
             self._has_a_way_back(old, new, before, after)
         if after.phase == "rolling_back" or after.outcome == "rolled_back":
             self._rolled.add(after.rollout)
@@ -413,6 +414,22 @@ class Observer:
         resumed = person and bool(self._hand)  # whatever record a person goes on from, counts
         furthest = self._reached[1] if self._reached[0] == after.rollout and not resumed else -1
         self._reached = (after.rollout, max(furthest, after.stage))
+
+    def _in_force(self, old: Service, before: Noted | None, after: Noted) -> None:
+        """Look, when a split is said to be in force, at who serves."""
+        if before is None or before.rollout != after.rollout:
+            return
+        noted_now = bool(after.last) and after.last != before.last
+        noted_now = noted_now and str(after.last[1]).endswith("% in force")
+        done = before.phase in ("rolling_back", "promoting") and after.phase == "done"
+        if noted_now or done:
+            mine = self.scene.candidate
+            asked, serves = old.asked.get(mine, 0), old.serving.get(mine, 0)
+            self._must(
+                asked == serves,
+                "what is said to be in force is",
+                lambda: f"{asked}% asked for, {serves}% served",
+            )
 
     def _has_a_way_back(
         self, old: Service, new: Service, before: Noted | None, after: Noted
