@@ -537,6 +537,11 @@ class Observer:
             lambda: f"to stage {after.stage + 1}",
         )
         following = before.stage + 1
+        self._must(
+            before.stage == len(facts.stages) - 1 if ended else after.stage == following,
+            "one stage after the other",
+            lambda: f"{before.stage + 1} → {after.stage + 1}{', promoted' if ended else ''}",
+        )
         if not ended and facts.stages[following].approval:
             self._must(
                 following in self._approved,
