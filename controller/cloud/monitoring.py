@@ -18,13 +18,14 @@ from google.cloud.monitoring_v3 import types
 
 from controller.cloud.clients import within
 from controller.cloud.points import Points
-from controller.cloud.translate import translating
+from controller.cloud.translate import sentence, translating
 from controller.engine.observation import ServiceName
 from controller.gates.evidence import Latencies, Query, Readings, Requests
 from controller.plan.model import CustomMetric
 from controller.ports import Denied, Missing, Refused, Unavailable
 
 READ_SECONDS = 30.0
+PAGES_MOST = 100  # of one answer: ten million points
 REVISION = "resource.labels.revision_name"
 PREFIX = "run.googleapis.com/"
 _AGGREGATION = types.Aggregation.pb()
@@ -75,18 +76,24 @@ class CloudMonitoring:
         end: datetime,
         period: timedelta = timedelta(minutes=1),
     ) -> Readings:
-        """Return the points in (start, end], by revision and end of the period."""
+        """Return the points in (start, end], by revision and end of the period.
+
+        Minutes that cannot be read are left out; Unavailable where that leaves nothing.
+        """
         if not revisions or start >= end:
             return {}
         try:
             ask = self._ask(name.project, query)
             request = _request(name, ask, tuple(revisions), start=start, end=end, period=period)
-            points = Points(ask.label, ask.code)
+            points = Points(ask.label, ask.code, revisions, start, end)
             with translating():
                 self._read_into(points, request)
         except Missing:  # nobody ever wrote the metric in this project
             return {}
-        return points.readings
+        readings = points.readings
+        if points.unreadable and not readings:
+            raise Unavailable(f"Cloud Monitoring's answer cannot be read: {points.unreadable}")
+        return readings
 
     def exists(self, project: str, metric_type: str) -> bool:
         """Tell whether the metric type is known in the project."""
@@ -100,11 +107,13 @@ class CloudMonitoring:
         pager = self._client.list_time_series(
             types.ListTimeSeriesRequest.wrap(request), retry=None, timeout=within(READ_SECONDS)
         )
-        for wrapped in pager.pages:
+        for number, wrapped in enumerate(pager.pages, 1):
             page = type(wrapped).pb(wrapped)
             if page.execution_errors:
-                why = "; ".join(error.message for error in page.execution_errors)
-                raise Unavailable(f"Cloud Monitoring answered in part only: {why}")
+                why = "; ".join(error.message for error in page.execution_errors[:3])
+                raise Unavailable(f"Cloud Monitoring answered in part only: {sentence(why)}")
+            if page.next_page_token and number >= PAGES_MOST:
+                raise Unavailable(f"Cloud Monitoring's answer has more than {PAGES_MOST} pages")
             self.returned += len(page.time_series)
             for series in page.time_series:
                 points.add(series)

@@ -93,7 +93,7 @@ def translated(error: BaseException) -> PortError:
             return error
         case api.RetryError():
             cause = error.cause
-            return translated(cause) if cause else Unavailable(_sentence(str(error)))
+            return translated(cause) if cause else Unavailable(sentence(str(error)))
         case api.GoogleAPICallError():
             code = error.grpc_status_code
             status = code.name if code is not None else BY_HTTP.get(error.code or 0, "UNKNOWN")
@@ -101,13 +101,13 @@ def translated(error: BaseException) -> PortError:
         case grpc.RpcError() if isinstance(error, grpc.Call):
             return from_status(error.code().name, error.details() or "")
         case auth.TransportError():
-            return Unavailable(f"no answer from Google's sign-in: {_sentence(str(error))}")
+            return Unavailable(f"no answer from Google's sign-in: {sentence(str(error))}")
         case auth.GoogleAuthError():
-            return Denied(f"no usable credentials: {_sentence(str(error))}", LOG_IN)
+            return Denied(f"no usable credentials: {sentence(str(error))}", LOG_IN)
         case requests.Timeout():
             return Unavailable("no answer in time")
         case _:
-            return Unavailable(f"no answer: {_sentence(str(error)) or type(error).__name__}")
+            return Unavailable(f"no answer: {sentence(str(error)) or type(error).__name__}")
 
 
 def from_http(status: int, body: str) -> PortError:
@@ -129,7 +129,7 @@ def from_http(status: int, body: str) -> PortError:
 def from_status(status: str, text: str, reason: str = "") -> PortError:
     """Return our error for a gRPC status name, the server's text and its ErrorInfo's reason."""
     kind = BY_STATUS.get(status, Unavailable)
-    what = _sentence(text) or status
+    what = sentence(text) or status
     if reason == "SERVICE_DISABLED" or "has not been used in project" in text:
         found = _DISABLED_API.search(text)
         name = found[1] if found else "run.googleapis.com monitoring.googleapis.com"
@@ -167,7 +167,7 @@ def _json_object(body: str) -> dict[str, object]:
     return parsed if isinstance(parsed, dict) else {}
 
 
-def _sentence(text: str) -> str:
+def sentence(text: str) -> str:
     """Return the text on one line and no longer than a terminal's few lines."""
     line = " ".join(text.split())
     return line if len(line) <= 500 else line[:499] + "…"

@@ -110,7 +110,7 @@ def _read_layout(layout: dict[str, Any]) -> Exponential | Explicit:
             return read
         case {"bounds": list() as bounds}:
             edges = tuple(_number(bound) for bound in bounds)
-            if not edges or any(low >= high for low, high in pairwise(edges)):
+            if any(low >= high for low, high in pairwise(edges)):
                 raise ValueError("buckets that do not rise")
             return Explicit(edges)
         case _:

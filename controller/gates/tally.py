@@ -115,11 +115,11 @@ def percentile_of(side: Side, percentile: float) -> float | None:
     """Return the percentile (50..100) of the merged histogram, linear inside its bucket.
 
     The overflow bucket has no end: what falls into it is given as its lower bound, which is an
-    under-estimate. None: nothing seen.
+    under-estimate. None: nothing seen, or in one bucket without an end.
     """
-    if side.buckets is None or not side.total:
+    bounds = bounds_of(side.buckets) if side.buckets is not None else ()
+    if not bounds or not side.total:
         return None
-    bounds = bounds_of(side.buckets)
     rank = side.total * percentile / 100
     below = 0
     for index in sorted(side.counts):
