@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from controller.engine.decision import Decision
+from controller.engine.events import Shifted
 from controller.engine.observation import Gone, NotSeen, Observation, RevisionState, Seen, Target
 from controller.engine.record import Record
 from controller.engine.split import shares, split_text
@@ -94,4 +95,6 @@ def spared(decision: Decision, names: frozenset[str], gone: frozenset[str]) -> D
         left = shares(left if narrowed is record else narrowed.before, record.candidate, mine)
         record = narrowed
     lines = tuple(Target(name, percent) for name, percent in left.items())
-    return replace(decision, record=record, write=replace(write, targets=(*lines, *bare)))
+    events = tuple(replace(e, split=left) if isinstance(e, Shifted) else e for e in decision.events)
+    spares = replace(write, targets=(*lines, *bare))
+    return replace(decision, record=record, write=spares, events=events)

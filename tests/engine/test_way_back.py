@@ -8,6 +8,7 @@ import pytest
 
 from controller.engine.decide import decide
 from controller.engine.decision import Action, Decision, State
+from controller.engine.events import Shifted
 from controller.engine.observation import Gone, Observation, RevisionState, Seen, Target
 from controller.engine.record import Phase, Record, Shift
 from controller.engine.watching import windows
@@ -50,7 +51,9 @@ def test_a_lost_candidate_goes_back_onto_those_of_stable_that_can_serve(
     able = {name for name, what in ((OLD, old), (THIRD, third)) if what == READY}
     if able:
         assert decision.action is Action.ROLL_BACK
-        assert split_asked(decision) == (BOTH if len(able) == 2 else dict.fromkeys(able, 100))
+        left = BOTH if len(able) == 2 else dict.fromkeys(able, 100)
+        assert split_asked(decision) == left
+        assert [e.split for e in decision.events if isinstance(e, Shifted)] == [left]
     else:
         assert decision.state is State.ASKING
         assert "no way back" in decision.reason
