@@ -7,10 +7,12 @@ And as in SQLite's tests: the n-th call fails once, a while, and for good, for n
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from tests.simulation.drawing import CANDIDATE
 from tests.simulation.observer import FOR_GOOD
@@ -27,6 +29,7 @@ APPROVED = replace(
         FACTS, stages=(FACTS.stages[0], replace(FACTS.stages[1], approval=True), FACTS.stages[2])
     ),
 )
+VIOLATIONS = "violations"
 SCENES: Mapping[str, Scene] = {
     "a good candidate": calm(),
     "a bad candidate": calm(truths=BAD, character="worse"),
@@ -93,27 +96,47 @@ def enumerated(
 def main(arguments: list[str]) -> int:
     """Enumerate all; return 1 where something was violated."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation.kills")
+    parser.add_argument("names", nargs="*", help="only rollouts whose name contains one of these")
     parser.add_argument("--every", type=int, default=1, help="only each so-manieth disturbance")
+    parser.add_argument("--into", type=Path, help="keep the counts in this file, for --write")
     parser.add_argument("--write", action="store_true", help="put the table into the docs")
     given = parser.parse_args(arguments)
+    kept = _kept(given.into)
     wires = Wires()
-    total: Counter[str] = Counter()
-    bad = 0
-    lines = ["| rollout | disturbed | violations |", "|---|---:|---:|"]
-    for name in SCENES:
+    for name in (n for n in SCENES if not given.names or any(part in n for part in given.names)):
         counts, wrong = enumerated(name, wires, given.every)
-        total += counts
-        bad += len(wrong)
-        lines.append(f"| {name} | {sum(counts.values()):,} | {len(wrong)} |")
-        print(f"{name}: {sum(counts.values())} disturbed, {len(wrong)} violations", flush=True)
+        kept = {**_kept(given.into), **kept, name: {**counts, VIOLATIONS: len(wrong)}}
+        if given.into:
+            given.into.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+        print(f"{name}: {counts.total()} disturbed, {len(wrong)} violations", flush=True)
         for text in wrong[:5]:
             print(f"  {text}", flush=True)
-    kinds = ", ".join(f"{what}: {number:,}" for what, number in sorted(total.items()))
-    print(kinds)
     if given.write:
         some = f"One disturbance in {given.every}. " if given.every > 1 else ""
-        write_section("kills", "\n".join((*lines, "", some + kinds)))
-    return 1 if bad else 0
+        write_section("kills", some + _table(kept))
+    return 1 if any(one[VIOLATIONS] for one in kept.values()) else 0
+
+
+def _kept(path: Path | None) -> dict[str, dict[str, int]]:
+    """Return the counts, by rollout, that were kept of earlier sittings."""
+    if path is None or not path.exists():
+        return {}
+    found: dict[str, dict[str, int]] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def _table(kept: Mapping[str, Mapping[str, int]]) -> str:
+    total: Counter[str] = Counter()
+    lines = ["| rollout | disturbed | violations |", "|---|---:|---:|"]
+    for name in SCENES:
+        if name not in kept:
+            lines.append(f"| {name} | not yet | |")
+            continue
+        counts = Counter({k: n for k, n in kept[name].items() if k != VIOLATIONS})
+        total += counts
+        lines.append(f"| {name} | {counts.total():,} | {kept[name][VIOLATIONS]} |")
+    kinds = ", ".join(f"{what}: {number:,}" for what, number in sorted(total.items()))
+    return "\n".join((*lines, "", kinds))
 
 
 if __name__ == "__main__":
