@@ -37,6 +37,8 @@ def _looked_ahead(run: Run, wish: Wish) -> tuple[Wish, dict[ServiceName, str]]:
     after: dict[ServiceName, str] = {}
     before = ""
     for leg in run.legs:
+        for event in leg.reconciler.make_up():  # before any region may refuse
+            leg.view.show(event)
         begun, _ = leg.reconciler.preview(wish)
         if isinstance(begun, Refusal):
             raise Stop(f"{leg.region}: {begun.reason}", begun.mend, begun.exit_code)

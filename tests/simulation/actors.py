@@ -12,16 +12,12 @@ from controller.engine.begin import Attach, Nothing, Wish
 from controller.engine.codec import Unreadable
 from controller.engine.decision import Refusal, State
 from controller.engine.duty import SCHEDULE
-from controller.engine.observation import ServiceName
 from controller.engine.telling import Letter
 from controller.plan.model import Plan
 from controller.ports import Delivery, PortError, Ports
 from controller.reconciler import Reconciler, Tick
 from tests.simulation.baton import SECOND, Killed
 from tests.simulation.cloud import (
-    PROJECT,
-    REGION,
-    SERVICE,
     START,
     Service,
     copied,
@@ -33,7 +29,6 @@ from tests.simulation.scene import Process
 if TYPE_CHECKING:
     from tests.simulation.playing import Run
 
-NAME = ServiceName(PROJECT, REGION, SERVICE)
 PLAN_CHANGED = "the plan changed since"
 GOES_ON = ("is under way", "touches a stage already reached")
 
@@ -85,9 +80,11 @@ class Door:
     def _rpc(self, kind: str, request: Any) -> bytes:
         cloud, measured = self.run.cloud, self.run.measured
         if kind == "get_service":
-            return cloud.v2(self._seen())
+            there = self.run.peers.get(request.name.split("/")[3], self.run)
+            return there.cloud.v2(self._seen() if there is self.run else there.cloud.must())
         if kind == "get_revision":
-            return revision_v2(cloud.revision(request.name.rpartition("/")[2]))
+            found_one = cloud.revision(request.name.rpartition("/")[2])
+            return revision_v2(found_one, cloud.region)
         if kind == "list_revisions":
             return cloud.list_revisions()
         if kind == "list_services":
@@ -175,7 +172,8 @@ class Controller:
             self.door.rest(self.door.restart or process.schedule or 60.0)
             self.door.restart = 0.0
 
-    def _wish(self) -> Wish:
+    def wish(self) -> Wish:
+        """Return what its process wants."""
         run = self.run
         edit = run.scene.edit if run.plan is not run.first_plan else None
         replan = edit is not None and (edit.replan or self.replans)
@@ -186,7 +184,7 @@ class Controller:
     def _begun(self, reconciler: Reconciler) -> bool:
         """Begin or attach; tell whether there is something to tick."""
         reconciler.make_up()
-        begun = reconciler.begin(self._wish())
+        begun = reconciler.begin(self.wish())
         if isinstance(begun, Refusal | Nothing):
             self.run.say(f"begin: {begun.reason}")
             self.replans |= PLAN_CHANGED in begun.reason
@@ -200,11 +198,11 @@ class Controller:
 
     def _applied(self, ports: Ports) -> bool:
         """Run `apply`: begin or attach, then tick until it is done; tell whether all is over."""
-        reconciler = Reconciler(ports, NAME, f"{self.process.name}-{self.lives}")
+        reconciler = Reconciler(ports, self.run.name, f"{self.process.name}-{self.lives}")
         if not self._begun(reconciler):
             return self._nothing_left()
         while True:
-            tick = self._ticked(reconciler)
+            tick = self.ticked(reconciler)
             if tick is None:
                 return self._nothing_left()
             if tick.decision.state is State.DONE and not tick.problem:
@@ -223,23 +221,24 @@ class Controller:
 
     def _scheduled(self, ports: Ports) -> bool:
         """Run one pass, as a schedule does; a write that was refused is tried again a few times."""
-        reconciler = Reconciler(ports, NAME, SCHEDULE)
+        reconciler = Reconciler(ports, self.run.name, SCHEDULE)
         self.door.restart = float(self.process.schedule)
-        if not (self.process.ticks and self._is_there()) and not self._begun(reconciler):
+        if not (self.process.ticks and self.is_there()) and not self._begun(reconciler):
             return self._nothing_left()
         for _ in range(5):
-            tick = self._ticked(reconciler)
+            tick = self.ticked(reconciler)
             if tick is None or not tick.problem:
                 return False
             ports.clock.sleep(tick.look_again)
         return False
 
-    def _is_there(self) -> bool:
+    def is_there(self) -> bool:
         """Tell whether there is a rollout; `tick` begins none."""
         service = self.run.cloud.service
         return service is not None and service.record is not None
 
-    def _ticked(self, reconciler: Reconciler) -> Tick | None:
+    def ticked(self, reconciler: Reconciler) -> Tick | None:
+        """Tick once, and tell of it."""
         tick = reconciler.tick()
         if tick is not None:
             decision = tick.decision

@@ -22,7 +22,6 @@ from tests.simulation.scene import Scene
 Json = dict[str, Any]
 START = datetime(2026, 11, 2, 3, 0, tzinfo=UTC)
 PROJECT, REGION, SERVICE = "sim", "us-central1", "web"
-PATH = f"projects/{PROJECT}/locations/{REGION}/services/{SERVICE}"
 HOST = "web-abc-uc.a.run.app"
 RECORD = "rollout/record"
 MODIFIER = "serving.knative.dev/lastModifier"
@@ -37,6 +36,11 @@ class Answer(Exception):
     def __init__(self, status: str, text: str) -> None:
         super().__init__(text)
         self.status, self.text = status, text
+
+
+def path_in(region: str) -> str:
+    """Return the service's full name."""
+    return f"projects/{PROJECT}/locations/{region}/services/{SERVICE}"
 
 
 def instant(now: int) -> datetime:
@@ -142,6 +146,7 @@ class Cloud:
     past: list[tuple[int, Service | None]] = field(default_factory=list)
     watchers: list[Watcher] = field(default_factory=list)
     serial: int = 0
+    region: str = REGION
     course: Callable[[], tuple[float, str]] = lambda: (0.0, "")
     _last_us: int = 0
     _v2: tuple[Service, bytes] | None = None
@@ -420,14 +425,14 @@ class Cloud:
         """Return a google.cloud.run.v2.Service, serialised."""
         it = service or self.must()
         if self._v2 is None or self._v2[0] is not it:
-            self._v2 = (it, _v2(it))
+            self._v2 = (it, _v2(it, self.region))
         return self._v2[1]
 
     def list_revisions(self) -> bytes:
         """Return a ListRevisionsResponse, serialised."""
         answer = run_v2.ListRevisionsResponse.pb()()
         for it in self.must().revisions.values():
-            answer.revisions.add().ParseFromString(revision_v2(it))
+            answer.revisions.add().ParseFromString(revision_v2(it, self.region))
         return bytes(answer.SerializeToString())
 
     def list_services(self) -> bytes:
@@ -439,12 +444,12 @@ class Cloud:
 
     def v1(self, service: Service | None = None) -> Json:
         """Return the v1 (Knative) object."""
-        return _v1(service or self.must())
+        return _v1(service or self.must(), self.region)
 
 
-def revision_v2(it: Revision) -> bytes:
+def revision_v2(it: Revision, region: str = REGION) -> bytes:
     """Return a google.cloud.run.v2.Revision, serialised."""
-    shown = _RevisionPb(name=f"{PATH}/revisions/{it.name}", uid=f"r-{it.name}")
+    shown = _RevisionPb(name=f"{path_in(region)}/revisions/{it.name}", uid=f"r-{it.name}")
     shown.conditions.add(type_="Ready", state=_READY[it.ready], message=it.why)
     shown.create_time.FromDatetime(instant(it.born))
     shown.containers.add(image=f"image:{it.name}")
@@ -455,17 +460,18 @@ def _shares(percents: Mapping[str, int]) -> dict[str, float]:
     return {name: percent / 100 for name, percent in percents.items()}
 
 
-def _v2(it: Service) -> bytes:
+def _v2(it: Service, region: str) -> bytes:
+    path = path_in(region)
     shown = _ServicePb(
-        name=PATH,
+        name=path,
         uid=it.uid,
         generation=it.generation,
         observed_generation=it.observed,
         annotations={k: v for k, v in it.notes.items() if k != MODIFIER},
         last_modifier=it.notes.get(MODIFIER, ""),
         reconciling=it.observed < it.generation,
-        latest_ready_revision=f"{PATH}/revisions/{it.latest_ready}" if it.latest_ready else "",
-        latest_created_revision=f"{PATH}/revisions/{it.latest_created}",
+        latest_ready_revision=f"{path}/revisions/{it.latest_ready}" if it.latest_ready else "",
+        latest_created_revision=f"{path}/revisions/{it.latest_created}",
         uri=f"https://{HOST}",
         etag=f'"{it.status_at}"',
     )
@@ -486,7 +492,7 @@ def _v2(it: Service) -> bytes:
     return bytes(shown.SerializeToString())
 
 
-def _v1(it: Service) -> Json:
+def _v1(it: Service, region: str) -> Json:
     ready = {True: "True", False: "False", None: "Unknown"}[it.ready]
     return {
         "apiVersion": "serving.knative.dev/v1",
@@ -498,7 +504,7 @@ def _v1(it: Service) -> Json:
             "generation": it.generation,
             "resourceVersion": _version_text(max(it.version, it.status_at)),
             "annotations": dict(it.notes),
-            "labels": {"cloud.googleapis.com/location": REGION},
+            "labels": {"cloud.googleapis.com/location": region},
         },
         "spec": {
             "template": {"metadata": {}, "spec": {"containers": []}, "image": it.template},

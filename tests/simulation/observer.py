@@ -59,6 +59,7 @@ class Noted:
     trial: bool
     in_force: str
     noted: int
+    after: str
     digest: str
     stages: tuple[str, ...]  # as they stand in its plan
 
@@ -91,6 +92,7 @@ def noted(text: str | None) -> Noted | None:
             trial="trial" in value,
             in_force=value.get("in_force", ""),
             noted=value.get("noted", len(transitions)),
+            after=value.get("after", ""),
             digest=value["digest"],
             stages=_stages(value["plan"]),
         )
@@ -159,12 +161,13 @@ class Observer:
     _noted: tuple[str | None, Noted | None] = (None, None)
     _edited: bool = False
     _disturbed: bool = False
+    before: Observer | None = None  # of the region that comes first
     _hand_noted: bool = False
     _reached: tuple[str, int] = ("", -1)  # a rollout, and the furthest stage that it was in
 
     def __post_init__(self) -> None:
         self.facts = self.scene.facts  # of the plan that the record has
-        self.told = Told(self.scene.facts.tells)
+        self.told = Told(self.scene.facts.tells, self.cloud.region)
         self.cloud.watchers.append(self._changed)
         self._last_incident = max((max(i.start, i.end) for i in self.scene.incidents), default=0.0)
         # Where a write of annotations alone moves no version, the server lets the next one pass
@@ -358,6 +361,7 @@ class Observer:
         self.told.wrote(after.rollout, after.transitions, after.noted, anew=resumed)
         had, has = old.asked.get(mine, 0), new.asked.get(mine, 0)
         moved = old.asked != new.asked
+        self._in_turn(had, has, person=person)
         self._must(
             not (after.phase in ("rolling_back",) and has),
             "rolling back asks for nothing of the candidate",
@@ -429,6 +433,15 @@ class Observer:
                 asked == serves,
                 "what is said to be in force is",
                 lambda: f"{asked}% asked for, {serves}% served",
+            )
+
+    def _in_turn(self, had: int, has: int, *, person: bool) -> None:
+        """Several regions: the candidate gets nothing before the region before is promoted."""
+        if self.before is not None and not person:
+            self._must(
+                not has or had > 0 or self.before.outcome() == "promoted",
+                "no region begins before the one before is promoted",
+                lambda: f"{has}% in {self.cloud.region}",
             )
 
     def _has_a_way_back(
@@ -844,7 +857,8 @@ class Observer:
         stages = (*facts.stages, *(edit.facts.stages if edit is not None else ()))
         holds = sum(3 * stage.hold + 1200 for stage in stages) * (2 if facts.step_back else 1)
         waits = len(stages) * (facts.waits + self.scene.react)
-        return self._last_incident + holds + waits + 7200
+        earlier = self.before._deadline() if self.before is not None else 0.0
+        return earlier + self._last_incident + holds + waits + 7200
 
     def _ends(self) -> bool:
         service, record = self.cloud.service, self.record()
@@ -858,6 +872,9 @@ class Observer:
         record, service = self.record(), self.cloud.service
         if self.taken_over() or record is None or service is None:
             return True
+        if self.before is not None and record.after and record.phase == "starting":
+            ended = self.before.outcome() in ("promoted", "rolled_back", "cancelled")
+            return record.paused or (not ended and self.before.is_over(self.cloud.baton.now))
         if self._is_hopeless() or self._cannot_be_written():
             return True  # it shouts, and nothing else is left
         return record.ask in ("approval", "no_way_back") or record.paused

@@ -12,14 +12,17 @@ from typing import Any, TypeVar
 from controller.cli import deeds
 from controller.engine.codec import Unreadable
 from controller.engine.decision import Refusal
+from controller.engine.observation import ServiceName
 from controller.engine.telling import Letter
 from controller.plan.model import Plan
 from controller.plan.reader import read_plan
 from controller.plan.source import Source
 from controller.ports import Delivery, PortError, Ports
-from tests.simulation.actors import NAME, Controller, Door, WorldClock
+from tests.simulation.actors import Controller, Door, WorldClock
 from tests.simulation.baton import SECOND, Baton, Killed
 from tests.simulation.cloud import (
+    PROJECT,
+    REGION,
     SERVICE,
     Answer,
     Cloud,
@@ -56,11 +59,21 @@ class Result:
 class Run:
     """One scene, once."""
 
-    def __init__(self, scene: Scene, wires: Wires, *, traced: bool = False) -> None:
+    def __init__(
+        self,
+        scene: Scene,
+        wires: Wires,
+        *,
+        traced: bool = False,
+        baton: Baton | None = None,
+        region: str = REGION,
+    ) -> None:
         self.scene = scene
         self.wires = wires
-        self.baton = Baton()
-        self.cloud = Cloud(scene, self.baton)
+        self.baton = baton or Baton()
+        self.name = ServiceName(PROJECT, region, SERVICE)
+        self.peers: dict[str, Run] = {region: self}  # the worlds of this rollout, in their order
+        self.cloud = Cloud(scene, self.baton, region=region)
         self.measured = Measured(self.cloud, self.truth_of)
         self.lines: list[str] = []
         self.traced = traced
@@ -84,8 +97,16 @@ class Run:
         """Play the scene to its end."""
         for process in self.scene.processes:
             self.baton.start(process.name, Controller(self, process).live)
-        self.baton.after(30.0, self._look_around)
+        self.look_after()
         self.baton.play()
+        return self.result()
+
+    def look_after(self) -> None:
+        """Let the people on call begin to look at the service now and then."""
+        self.baton.after(30.0, self._look_around)
+
+    def result(self) -> Result:
+        """Look at the end, and tell."""
         self.observer.at_the_end()
         seen = self.observer
         return Result(
@@ -362,7 +383,7 @@ class Run:
         clock = WorldClock(self, Process(name))
         ports = self.ports(Door(self, name, suffers=True), clock)
         try:
-            done = deeds.perform(ports, NAME, word, f"{name}@example.com", "as they please")
+            done = deeds.perform(ports, self.name, word, f"{name}@example.com", "as they please")
         except (PortError, Unreadable, Killed) as error:
             if self.baton.stopped:
                 raise
@@ -383,7 +404,7 @@ class Run:
         if said:
             self.counts["answers"] += 1
             self.person(said)
-        if self.observer.is_over(self.baton.now):
+        if all(one.observer.is_over(self.baton.now) for one in self.peers.values()):
             self.baton.stop()
             return
         self.baton.after(60.0, self._look_around)

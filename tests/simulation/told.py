@@ -46,6 +46,7 @@ class Told:
     """
 
     wants: Mapping[str, frozenset[str]]
+    region: str
     rollout: str = ""
     happened: dict[int, str] = field(default_factory=dict)
     got: dict[tuple[str, str], list[float]] = field(default_factory=dict)
@@ -84,4 +85,4 @@ class Told:
                 yield f"{to}: {key}"
 
     def _id(self, number: int, event: str) -> str:
-        return f"{self.rollout}/us-central1/{number}/{event}"
+        return f"{self.rollout}/{self.region}/{number}/{event}"

@@ -239,9 +239,13 @@ class Wires:
         self._run = clients.run_clients_on(channel, self._session, "rollout/sim")
         self._monitoring = clients.metric_client_on(channel, "rollout/sim")
 
+    def enter(self, door: Door) -> None:
+        """Let this thread's calls go through a door from now on."""
+        self._here.door = door
+
     def ports(self, door: Door, clock: Clock) -> Ports:
         """Return production's adapters for the actor whose thread this is."""
-        self._here.door = door
+        self.enter(door)
         run = self._run
         router = CloudRun(run.services, run.revisions, run.session, run.url_of, clock)
         checker = HttpChecker(self._session, clock, {})

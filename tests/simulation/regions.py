@@ -1,0 +1,222 @@
+"""One rollout in several regions: a world for each, one time, and controllers that follow all.
+
+Each region has a service, a Monitoring, people on call and an observer of its own. A controller is
+one process with a leg in each, as `apply` and a schedule's passes have them: begun last to first,
+and each looked at when it is due.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from random import Random
+
+from controller.engine.begin import Attach, Nothing
+from controller.engine.codec import Unreadable
+from controller.engine.decision import Refusal, State
+from controller.engine.duty import SCHEDULE
+from controller.ports import PortError
+from controller.reconciler import Reconciler
+from tests.simulation.actors import Controller, Door, WorldClock
+from tests.simulation.baton import SECOND, Baton, Killed
+from tests.simulation.cloud import REGION
+from tests.simulation.command import seeds_of
+from tests.simulation.drawing import KINDS, draw
+from tests.simulation.playing import Result, Run
+from tests.simulation.scene import Process, Scene
+from tests.simulation.wires import Wires
+
+REGIONS = (REGION, "europe-west1", "asia-northeast3")
+
+
+def in_regions(*scenes: Scene) -> dict[str, Scene]:
+    """Return scenes by region, all with a plan of these regions: what befalls each is its own."""
+    names = REGIONS[: len(scenes)]
+    listed = f"region: [{', '.join(names)}]"
+    return {
+        name: replace(
+            scene,
+            plan=scene.plan.replace(f"region: {REGION}", listed),
+            seed=scene.seed + 1_000_003 * at,
+        )
+        for at, (name, scene) in enumerate(zip(names, scenes, strict=True))
+    }
+
+
+def drawn(seed: int) -> dict[str, Scene]:
+    """Return a seed's scene in two or three regions; its incidents befall one of them."""
+    rng = Random(seed * 1_000_003 + 17)
+    scene = draw(seed, kinds=frozenset((*KINDS, "message")))
+    number = rng.choice((2, 2, 3))
+    place = rng.randrange(number)
+    good = {"*": scene.truths["*"], scene.candidate: scene.truths["*"]}
+    others = replace(scene, incidents=(), truths=good, character="good")
+    return in_regions(*(scene if at == place else others for at in range(number)))
+
+
+def play(scenes: Mapping[str, Scene], wires: Wires, *, traced: bool = False) -> dict[str, Result]:
+    """Play a rollout in these regions, one after the other in this order."""
+    baton = Baton()
+    runs = {
+        name: Run(scene, wires, traced=traced, baton=baton, region=name)
+        for name, scene in scenes.items()
+    }
+    before = None
+    for run in runs.values():
+        run.peers = runs
+        run.observer.before, before = before, run.observer
+        run.look_after()
+    first = next(iter(runs.values()))
+    for process in first.scene.processes:
+        baton.start(process.name, Everywhere(tuple(runs.values()), process).live)
+    baton.play()
+    return {name: run.result() for name, run in runs.items()}
+
+
+@dataclass(eq=False, slots=True)
+class _Leg:
+    """A controller in one region. due: when it looks again, µs."""
+
+    controller: Controller
+    reconciler: Reconciler
+    due: int = 0
+    done: bool = False
+
+
+class Everywhere:
+    """A controller that follows all regions: processes one after the other."""
+
+    def __init__(self, runs: tuple[Run, ...], process: Process) -> None:
+        self.process = process
+        self.parts = tuple(Controller(run, process) for run in runs)
+        for part in self.parts:
+            part.door = Door(part.run, process.name, suffers=True)
+        self._baton = runs[0].baton
+        self._door = self.parts[0].door
+
+    def live(self) -> None:
+        """Run processes until the run is stopped."""
+        process = self.process
+        self._door.rest(process.starts)
+        while True:
+            pause = float(process.schedule) or 300.0
+            try:
+                legs = self._legs()
+                if process.schedule:
+                    self._pass(legs)
+                elif self._begun(legs):
+                    self._stay(legs)
+                else:  # whoever is refused has `tick --all` look after what there is
+                    self._look_once(legs)
+            except Killed:
+                if self._baton.stopped:
+                    raise
+                self._say("killed")
+                pause = max(part.door.restart for part in self.parts) or 30.0
+            except (PortError, Unreadable) as error:
+                self._say(f"ends: {error}")
+                pause = 120.0
+            self._door.rest(pause)
+
+    def _legs(self) -> tuple[_Leg, ...]:
+        legs = []
+        for part in self.parts:
+            part.lives += 1
+            part.door.restart = 0.0
+            part.run.observer.started(self.process.name)
+            clock = WorldClock(part.run, self.process)
+            name = SCHEDULE if self.process.schedule else f"{self.process.name}-{part.lives}"
+            ports = part.run.ports(part.door, clock)
+            legs.append(_Leg(part, Reconciler(ports, part.run.name, name)))
+        return tuple(legs)
+
+    def _enter(self, leg: _Leg) -> None:
+        leg.controller.run.wires.enter(leg.controller.door)
+
+    def _say(self, text: str) -> None:
+        for part in self.parts:
+            part.run.say(text)
+
+    def _begun(self, legs: tuple[_Leg, ...]) -> bool:
+        """Begin or attach in every region, the last one first; nothing where one refuses."""
+        wish = legs[0].controller.wish()
+        after, before = [], ""
+        for leg in legs:
+            self._enter(leg)
+            leg.reconciler.make_up()
+            begun, _ = leg.reconciler.preview(wish)
+            if isinstance(begun, Refusal):
+                self._say(f"begin: {leg.reconciler.name.region}: {begun.reason}")
+                return False
+            if isinstance(begun, Attach):
+                wish = replace(wish, rollout=begun.record.rollout)
+            after.append(before)
+            if not isinstance(begun, Nothing):
+                before = leg.reconciler.name.region
+        for leg, region in reversed(list(zip(legs, after, strict=True))):
+            self._enter(leg)
+            found = leg.reconciler.begin(replace(wish, after=region))
+            if isinstance(found, Refusal):
+                leg.controller.run.say(f"begin: {found.reason}")
+                return False
+            leg.done = isinstance(found, Nothing)
+            leg.controller.run.say(f"begin: {type(found).__name__}")
+        return True
+
+    def _stay(self, legs: tuple[_Leg, ...]) -> None:
+        """Look at each region when it is due, until there is an end in all."""
+        while open_ones := [leg for leg in legs if not leg.done]:
+            for leg in open_ones:
+                if leg.due <= self._baton.now and not self._look(leg):
+                    return
+            due = min(leg.due for leg in open_ones)
+            self._door.rest(max(due - self._baton.now, 0) / SECOND)
+
+    def _pass(self, legs: tuple[_Leg, ...]) -> None:
+        """Look at each region once, as a schedule's pass does."""
+        is_there = all(leg.controller.is_there() for leg in legs)
+        if not (self.process.ticks and is_there) and not self._begun(legs):
+            return
+        self._look_once(legs)
+
+    def _look_once(self, legs: tuple[_Leg, ...]) -> None:
+        for leg in legs:
+            if not leg.done:
+                self._look(leg)
+
+    def _look(self, leg: _Leg) -> bool:
+        """Look once; tell whether there is a rollout."""
+        self._enter(leg)
+        tick = leg.controller.ticked(leg.reconciler)
+        if tick is None:
+            return False
+        leg.done = tick.decision.state is State.DONE and not tick.problem
+        leg.due = self._baton.now + round(tick.look_again.total_seconds() * SECOND)
+        return True
+
+
+def main(arguments: list[str]) -> int:
+    """Play seeds in two and three regions; return 1 where something was violated."""
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation.regions")
+    parser.add_argument("--seeds", default="100", help="100 for the first 100, or 7000-7400")
+    given = parser.parse_args(arguments)
+    wires, bad, seeds = Wires(), 0, seeds_of(given.seeds)
+    outcomes: Counter[str] = Counter()
+    for seed in seeds:
+        found = play(drawn(seed), wires)
+        for name, result in found.items():
+            bad += len(result.violations)
+            for text in result.violations:
+                print(f"seed {seed}, {name}: {text}", flush=True)
+        outcomes[" → ".join(result.outcome for result in found.values())] += 1
+    for text, number in sorted(outcomes.items()):
+        print(f"  {text}: {number}")
+    print(f"{len(seeds)} rollouts in two or three regions: {bad} violations")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
