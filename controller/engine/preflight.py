@@ -25,8 +25,10 @@ from controller.plan.model import (
     FailedRequests,
     Gate,
     Latency,
+    OnFail,
     Plan,
     RequestCount,
+    ResponseRate,
 )
 
 DAY = timedelta(hours=24)
@@ -92,6 +94,11 @@ def preflight(
     warnings: list[str] = list(service.unusual)
     if any(t.revision is None and t.percent for t in service.targets):
         warnings.append("traffic goes to LATEST; it is pinned to the revision that means now")
+    if not _sees_failures(plan):
+        warnings.append(
+            "no gate rolls back for failed requests (error_rate, success_rate): a candidate that "
+            "answers every one with an error, fast enough, would be promoted"
+        )
     stable = [name for name in service.asked if name != candidate]
     looks = looks_back(plan, now)
     known = histories(plan, stable, history, looks)
@@ -112,6 +119,14 @@ def preflight(
         warnings += _too_far(gate, side)
         warnings += _too_little(plan, gate, side)
     return Preflight(_grouped(refusals), _grouped(warnings), known)
+
+
+def _sees_failures(plan: Plan) -> bool:
+    """Tell whether failed requests can end the rollout."""
+    gates = [g for g in plan.gates if g.on_fail is not OnFail.OBSERVE]
+    rates = any(isinstance(g.metric, ResponseRate) and not g.only_advances for g in gates)
+    budget = any(isinstance(g.metric, FailedRequests) for g in plan.own_gates)
+    return rates or budget
 
 
 def histories(

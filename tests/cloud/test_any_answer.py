@@ -106,9 +106,7 @@ _SERIES = st.tuples(
 )
 
 
-def a_series(
-    revision: str | None, code: str | None, resource: str, kind: int, points: Any
-) -> Any:
+def a_series(revision: str | None, code: str | None, resource: str, kind: int, points: Any) -> Any:
     series = types.TimeSeries.pb()(metric_kind=kind)
     series.resource.type = resource
     if revision is not None:

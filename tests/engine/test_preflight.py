@@ -27,6 +27,7 @@ from controller.plan.model import (
     Gate,
     Latency,
     Limits,
+    OnFail,
     Plan,
     RequestCount,
     Stage,
@@ -160,6 +161,22 @@ class TestWarnings:
     def test_what_is_the_same_for_several_gates_is_said_once(self) -> None:
         found = looked(PLAN, CodeCounts({}), None).warnings
         assert [one for one in found if one.startswith("errors, latency: Monitoring has no data")]
+
+    @pytest.mark.parametrize(
+        ("gates", "budget", "warned"),
+        [
+            ((SLOW,), 0, True),
+            ((SLOW, replace(ERRORS, on_fail=OnFail.OBSERVE)), 0, True),
+            ((SLOW,), 50, False),
+            ((ERRORS,), 0, False),
+        ],
+    )
+    def test_a_plan_that_overlooks_failed_requests_is_told_so(
+        self, gates: tuple[Gate, ...], budget: int, *, warned: bool
+    ) -> None:
+        plan = replace(PLAN, gates=gates, max_failed_requests=budget)
+        warnings = "\n".join(looked(plan).warnings)
+        assert ("answers every one with an error" in warnings) is warned
 
     def test_traffic_to_latest_is_said_to_be_pinned(self) -> None:
         service = replace(service_of(starting()), targets=(Target(None, 100),))
