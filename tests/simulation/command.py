@@ -9,6 +9,7 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
+from tests.simulation.cells import not_reached
 from tests.simulation.drawing import draw
 from tests.simulation.playing import Result, Run
 from tests.simulation.report import cells, figures, write_section
@@ -70,7 +71,7 @@ def main(arguments: list[str]) -> int:
         total.store(given.into)
     if given.write:
         write_section("simulation", figures(total))
-        write_section("cells", cells(total.cells))
+        write_section("cells", f"{cells(total.cells)}\n\n{not_reached(total.cells)}")
     return 1 if tally.bad else 0
 
 
@@ -131,6 +132,7 @@ def _tell(tally: Tally, took: float) -> None:
         f"{tally.number} rollouts, {tally.looks} looks, {tally.seconds / 86400:.1f} virtual days "
         f"in {took:.1f} s: {tally.number / took * 60:.0f} a minute; {tally.bad} with violations"
     )
+    print(not_reached(tally.cells).partition(". ")[0])
     for name, count in sorted(tally.outcomes.items()):
         print(f"  {name}: {count}")
     for name, count in sorted(tally.counts.items()):

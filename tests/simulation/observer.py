@@ -250,12 +250,17 @@ class Observer:
         """Tell whether another hand's split, noted in our record, is still what is asked for."""
         return self._hand_noted and service.asked.get(self.scene.candidate, 0) != record.weight
 
-    def struck(self, incident: Incident) -> None:
-        """Note in which state an incident came to pass."""
-        what = f"{incident.kind} {incident.status}".strip()
+    def begins(self, incident: Incident) -> None:
+        """Note in which state something began that only holds for a while."""
+        status = incident.status if incident.kind not in ("hang", "late", "stale") else ""
+        what = f"{incident.kind} {status}".strip()
         if incident.kind == "say":
             what = f"say {incident.target}"
         self.cells[self.state(), what, self.stage_kind()] += 1
+
+    def struck(self, incident: Incident) -> None:
+        """Note in which state an incident came to pass."""
+        self.begins(incident)
         self._edited |= incident.kind == "edit"
         self._failed += incident.number >= FOR_GOOD
         self._disturbed = True

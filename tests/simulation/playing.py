@@ -209,14 +209,20 @@ class Run:
 
     def _schedule(self, incident: Incident) -> None:
         act = self._act_of(incident)
-        if act is not None:
-            self.baton.at(round(incident.start * SECOND), act)
+        if act is None:  # it only holds for a while
+            act = partial(self._begins, incident)
+        self.baton.at(round(incident.start * SECOND), act)
         if incident.kind == "unready":
             back = lambda: self.cloud.set_ready(incident.target, ready=True, why="")  # noqa: E731
             self.baton.at(round(incident.end * SECOND), back)
         if incident.kind == "delete service":
             anew = partial(self.cloud.recreate, as_it_was=bool(incident.number))
             self.baton.at(round(incident.end * SECOND), anew)
+
+    def _begins(self, incident: Incident) -> None:
+        if incident.kind not in ("shift fails", "shift slow", "message"):  # those strike a call
+            self.counts[f"fault {incident.kind}"] += 1
+            self.observer.begins(incident)
 
     def _act_of(self, incident: Incident) -> Callable[[], None] | None:
         """Return what happens once at an incident, None for one that only holds for a while."""
