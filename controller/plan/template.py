@@ -17,6 +17,7 @@ from jinja2 import nodes
 
 from controller.plan.diagnostics import did_you_mean, shown
 from controller.plan.model import Ref, Text
+from controller.plan.names import UNSEEN
 from controller.plan.text import FILTERS, ITEM, REVISION_NAMES, NotKnown, filtered, render
 
 __all__ = ["Names", "NotKnown", "Problem", "fill", "render"]
@@ -25,7 +26,7 @@ __all__ = ["Names", "NotKnown", "Problem", "fill", "render"]
 TOKENS_MOST = 24  # in one {{ … }}
 CHARACTERS_MOST = 300  # in one {{ … }}
 EXPRESSIONS_MOST = 40  # in one text
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_BREAKS = re.compile("[\t\n\r]")
 _JINJA = jinja2.Environment(keep_trailing_newline=True, autoescape=True)
 
 
@@ -169,6 +170,8 @@ def _value(expression: nodes.Expr, names: Names) -> str | Ref:
         case nodes.TemplateData():
             return str(expression.data)
         case nodes.Const() if isinstance(expression.value, str):
+            if UNSEEN.search(expression.value):  # Jinja2 reads escapes
+                raise _Refused("an invisible character in a template", "delete the escape")
             return expression.value
         case nodes.Filter():
             return _filtered(expression, names)
@@ -259,9 +262,9 @@ def _named(path: str, names: Names) -> str | Ref:
 
 
 def _printable(path: str, value: str) -> str:
-    if _CONTROL.search(value):
+    if _BREAKS.search(value) or UNSEEN.search(value):
         raise _Refused(
-            f"the value of {path} has a line break or a control character in it",
+            f"the value of {path} has a line break or an invisible character in it",
             "give it as one line of text",
             path,
         )

@@ -5,7 +5,13 @@ from controller.plan.template import Names, fill
 from controller.plan.text import NotKnown, is_url, render, render_json
 
 NAMES = Names(
-    env={"A": "x", "UPPER": " Word ", "EVIL": "{{ candidate.url }}", "LINES": "a\nb"},
+    env={
+        "A": "x",
+        "UPPER": " Word ",
+        "EVIL": "{{ candidate.url }}",
+        "LINES": "a\nb",
+        "RTL": "\u202e",
+    },
     variables={"n": "1"},
     runtime=("candidate.url", "item"),
 )
@@ -47,6 +53,9 @@ def test_names_and_filters_are_filled_in(source: str, parts: tuple[str | Ref, ..
         ("ab {{ env.NONE }}", 6, "NONE is not set in the environment"),
         ("{{ var.none }}", 3, "the variable none has no value"),
         ("{{ env.LINES }}", 3, "line break"),
+        ("{{ env.RTL }}", 3, "invisible character"),
+        ("{{ env.NO | default('\\u200b') }}", 3, "invisible character"),
+        ("{{ '\\x1b[2J' }}", 0, "invisible character"),
         ("{{ env }}", 3, "group of names"),
         ("{{ stable.url }}", 3, "known only while a rollout runs"),
         ("{{ candidate }}", 3, "not known"),
