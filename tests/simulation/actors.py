@@ -42,6 +42,7 @@ class Door:
     suffers: bool
     stale: float = 0.0
     restart: float = 0.0
+    failed: str = ""  # the kind of the last call that came to nothing
 
     def rest(self, seconds: float) -> None:
         """Let the actor wait."""
@@ -239,7 +240,14 @@ class Controller:
 
     def ticked(self, reconciler: Reconciler) -> Tick | None:
         """Tick once, and tell of it."""
-        tick = reconciler.tick()
+        try:
+            tick = reconciler.tick()
+        except PortError as error:
+            if self.door.failed != "get_service":  # without the service there is nothing to say
+                self.run.observer.violated(
+                    "what is not seen ends no look", f"{self.door.failed}: {error}"
+                )
+            raise
         if tick is not None:
             decision = tick.decision
             self.run.observer.ticked(self.process.name, decision.state.value)

@@ -305,6 +305,7 @@ class Run:
             result = self._answered(door, kind, effect, timeout, fault)
         except (Answer, Silent) as no:
             self.say(f"{kind}: {getattr(no, 'status', 'no answer')} {no}")
+            door.failed = kind
             self.observer.called(door.name, kind, fault is None, ok=False)
             self._at_call(number, door, before=False)
             door.rest(self._latency())
