@@ -114,6 +114,7 @@ def draw(seed: int, *, kinds: frozenset[str] = frozenset((*KINDS, *LATER))) -> S
     if kinds >= frozenset(KINDS):
         scene = _with_what_comes_together(seed, scene, span)
     scene = draw_mail(seed, scene, span) if "message" in kinds else scene
+    scene = _with_a_check_that_hangs(seed, scene, span) if "hang" in kinds else scene
     return draw_edit(seed, scene, span) if "edit" in kinds else scene
 
 
@@ -134,6 +135,17 @@ def _with_what_comes_together(seed: int, scene: Scene, span: float) -> Scene:
         (Incident("delete service", start=start, end=start + 30, number=1),),
     )
     return scene.with_only((*scene.incidents, *rng.choice(pairs)))
+
+
+def _with_a_check_that_hangs(seed: int, scene: Scene, span: float) -> Scene:
+    """Return the scene, in one of six that have checks with some that nobody answers."""
+    rng = Random(seed * 1_000_003 + 19)
+    if "\nchecks:" not in scene.plan or rng.random() >= 1 / 6:
+        return scene
+    start = rng.uniform(0, span)
+    end = start + rng.choice((90, 300, 900, 2400))
+    hangs = Incident("hang", "check", start=start, end=end, chance=rng.choice((1.0, 0.5)))
+    return replace(scene, incidents=(*scene.incidents, hangs))
 
 
 def _shape(rng: Random) -> Shape:
