@@ -173,6 +173,7 @@ def _run(
 @contextmanager
 def _noting(stops: list[click.ClickException], found: Target) -> Iterator[None]:
     """Say and note what hinders an act in one region of several."""
+    from controller.cli.views.text import write
     from controller.engine.codec import Unreadable
 
     try:
@@ -181,7 +182,7 @@ def _noting(stops: list[click.ClickException], found: Target) -> Iterator[None]:
         unread = isinstance(error, Unreadable)
         mend = f"`rollout rollback {found.place}` works without it"
         stops.append(Stop(str(error), mend) if unread else as_stop(error))
-        click.echo(f"{found.name.region}: {stops[-1].message}", err=True)
+        write(sys.stderr, f"{found.name.region}: {stops[-1].message}")
 
 
 class Refused(Stop):
@@ -256,13 +257,15 @@ def _wait_for_turn(connection: Connection, mend: str) -> None:
 
 
 def _ask_first(act: Act, found: Target, given: dict[str, Any]) -> None:
+    from controller.cli.views.text import harmless
+
     asked = act.question(act.connection) if act.question is not None and not given["yes"] else ""
     if asked and not _at_terminal():
         mend = f"`rollout {act.word} {found.place} --yes` does it without asking"
         raise Stop(f"{act.word} asks first, and there is no terminal", mend, Code.USAGE)
     if asked:
         where = f"{found.name.region}: " if given["all_regions"] else ""
-        click.confirm(where + asked, abort=True, err=True)
+        click.confirm(harmless(where + asked), abort=True, err=True)
 
 
 def _later(tick: Tick) -> str:
@@ -313,11 +316,12 @@ def _say(
     text: str, found: Target, given: dict[str, Any], tick: Tick | None = None, *, at: datetime
 ) -> None:
     from controller.cli.views import make
+    from controller.cli.views.text import write
     from controller.engine.events import Finished
 
     region = found.name.region if given["all_regions"] else ""
     if given["output"] == "text":
-        click.echo(f"{region}: {text}" if region else text)
+        write(sys.stdout, f"{region}: {text}" if region else text)
         return
     split = _split(tick) if tick is not None else {}
     outcome = tick.decision.state.value if tick is not None else "done"

@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from controller import __version__
-from controller.cli.stops import as_stop, debugging, show_traceback
+from controller.cli.stops import Stop, as_stop, debugging, made_harmless, show_traceback
 
 SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Roll out", ("apply", "status", "history", "explain")),
@@ -103,7 +103,11 @@ class Commands(click.Group):
         """Run the command; whatever goes wrong ends on one screen, with its exit code."""
         try:
             return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+        except click.ClickException as error:
+            if not isinstance(error, Stop):
+                made_harmless(error)
+            raise
+        except (click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise  # the last: whoever read our output went away, which click ends quietly
         except Exception as error:
             if debugging(ctx):

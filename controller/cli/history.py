@@ -55,10 +55,10 @@ def cli(
 
 def _of_one(found: Target, output: str, *, several: bool) -> None:
     """Show one service's record."""
-    import json
     import sys
 
     from controller.cli.stops import Stop
+    from controller.cli.views.json import write_line
     from controller.cli.views.text import write
     from controller.engine.codec import Unreadable, decode
 
@@ -72,7 +72,7 @@ def _of_one(found: Target, output: str, *, several: bool) -> None:
         write(sys.stdout, f"{found.name.service} ({found.name.region})")
     if output == "json":
         named = {"service": found.name.service, "region": found.name.region}
-        click.echo(json.dumps(plain(record) | (named if several else {})))
+        write_line(sys.stdout, plain(record) | (named if several else {}))
         return
     for line in lines(record):
         write(sys.stdout, line)
@@ -80,12 +80,12 @@ def _of_one(found: Target, output: str, *, several: bool) -> None:
 
 def _of_all(here: Area, output: str) -> int:
     """Show the outcomes of all services of the regions; return the exit code."""
-    import json
     import os
     import sys
 
     from controller.cli.regions import regions_of, tell_lost
     from controller.cli.views import histories
+    from controller.cli.views.json import write_line
     from controller.cli.views.text import terminal_width, write
     from controller.cli.wiring import connections
 
@@ -93,7 +93,7 @@ def _of_all(here: Area, output: str) -> int:
     found = histories.ended(service for region in there for service in region.services)
     if output == "json":
         for one in found:
-            click.echo(json.dumps(histories.plain(one)))
+            write_line(sys.stdout, histories.plain(one))
     elif found or not any(region.lost for region in there):
         for line in histories.lines(found, width=terminal_width(sys.stdout)):
             write(sys.stdout, line)

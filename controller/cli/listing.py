@@ -25,11 +25,10 @@ def cli(ctx: click.Context, *, project: str | None, regions: tuple[str, ...], ou
       rollout list --project ion-prod --region us-central1,europe-west1
       rollout list --project ion-prod --region us-central1 -o json
     """
-    import json
-
     from controller.cli.regions import regions_of, tell_lost
     from controller.cli.target import area
     from controller.cli.views import standings
+    from controller.cli.views.json import write_line
     from controller.cli.views.standing import plain, standing
     from controller.cli.views.text import terminal_width, write
     from controller.cli.wiring import connections
@@ -47,7 +46,7 @@ def cli(ctx: click.Context, *, project: str | None, regions: tuple[str, ...], ou
     )
     if output == "json":
         for one in found:
-            click.echo(json.dumps(plain(one)))
+            write_line(sys.stdout, plain(one))
     elif found or not any(region.lost for region in there):
         for line in standings.lines(found, width=terminal_width(sys.stdout)):
             write(sys.stdout, line)

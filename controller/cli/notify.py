@@ -94,8 +94,7 @@ def _whom(found: Target, names: tuple[str, ...]) -> tuple[Notify, ...]:
 
 
 def _say(letter: Letter, delivery: Delivery, output: str, *, is_first: bool) -> None:
-    import json
-
+    from controller.cli.views.json import write_line
     from controller.cli.views.text import write
     from controller.ports import Delivered
 
@@ -103,7 +102,7 @@ def _say(letter: Letter, delivery: Delivery, output: str, *, is_first: bool) -> 
     if output == "json":
         values: dict[str, object] = {"version": 1} if is_first else {}
         values |= {"event": "tried", "to": name, "form": form, "outcome": delivery.outcome.value}
-        click.echo(json.dumps(values | {"why": delivery.why or None}))
+        write_line(sys.stdout, values | {"why": delivery.why or None})
         return
     match delivery.outcome:
         case Delivered.SENT:

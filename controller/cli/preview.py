@@ -112,11 +112,11 @@ def cli(
       rollout preview plans/ion-api.yaml --history 30d --runs 100
       rollout preview plans/ion-api.yaml --rate 0.0025/s --stable-errors 0.3%
     """
-    import json
     import sys
 
     from controller.cli.target import find, looks_like_plan, read
     from controller.cli.views import outlook as told
+    from controller.cli.views.json import write_line
     from controller.cli.views.text import write
     from controller.engine.forecast import assumed_outlook, forecast
 
@@ -154,7 +154,7 @@ def cli(
     foreseen = forecast(plan, seen)
     if output == "json":
         certified = told.plain_tries(tries) if tries else {}
-        click.echo(json.dumps(told.plain(plan, seen, foreseen) | certified))
+        write_line(sys.stdout, told.plain(plan, seen, foreseen) | certified)
         return
     for line in (*told.lines(plan, seen, foreseen), *told.lines_of_tries(tries)):
         write(sys.stdout, line)

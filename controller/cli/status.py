@@ -34,11 +34,11 @@ def cli(
       rollout status plans/ion-api.yaml
       rollout status ion-api --region us-central1 --project ion-prod -o json
     """
-    import json
     import sys
 
     from controller.cli.target import find, place_of
     from controller.cli.views import standing as told
+    from controller.cli.views.json import write_line
     from controller.cli.views.text import write
 
     found = find(
@@ -58,7 +58,7 @@ def cli(
 
             here = measured(here, connection.ports.metrics)
         if output == "json":
-            click.echo(json.dumps(told.plain(here)))
+            write_line(sys.stdout, told.plain(here))
             continue
         for line in told.lines(here):
             write(sys.stdout, line)

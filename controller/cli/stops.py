@@ -39,9 +39,9 @@ class Stop(click.ClickException):
     def show(self, file: IO[Any] | None = None) -> None:
         """Write it on stderr."""
         stream = file or sys.stderr
-        text = f"error: {self.message}"
+        text = _harmless(f"error: {self.message}")
         if self.mend:
-            text += f"\nmend: {self.mend}"
+            text += "\n" + _harmless(f"mend: {self.mend}")
         _echo(text, stream)
         _annotate(text.removeprefix("error: "), stream)
 
@@ -54,8 +54,9 @@ class InvalidPlan(Stop):
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Write the diagnostics as they are: they name file and line themselves."""
-        _echo(self.message, file or sys.stderr)
-        _annotate(self.message, file or sys.stderr)
+        told = _each_harmless(self.message)
+        _echo(told, file or sys.stderr)
+        _annotate(told, file or sys.stderr)
 
 
 def as_stop(error: Exception) -> click.ClickException:
@@ -88,7 +89,23 @@ def debugging(ctx: click.Context) -> bool:
 
 def show_traceback() -> None:
     """Write the traceback of the error being handled on stderr."""
-    _echo(traceback.format_exc(), sys.stderr)
+    _echo(_each_harmless(traceback.format_exc()), sys.stderr)
+
+
+def made_harmless(error: click.ClickException) -> None:
+    """Let an error of click's own quote what was typed without what steers a terminal."""
+    error.message = _each_harmless(error.message)  # type: ignore[misc] # click reads it later
+
+
+def _harmless(text: str) -> str:
+    from controller.cli.views.text import harmless
+
+    return harmless(text)
+
+
+def _each_harmless(text: str) -> str:
+    """Return text whose lines are ours, none of them made by what they quote."""
+    return "\n".join(_harmless(line) for line in text.split("\n"))
 
 
 def _annotate(text: str, stream: IO[Any]) -> None:

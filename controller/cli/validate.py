@@ -63,17 +63,18 @@ def _validate(path: str, variables: dict[str, str], output: str) -> bool:
 
 def _tell(path: str, found: tuple[Diagnostic, ...], output: str, *, summary: str) -> None:
     """Write findings and, for a plan that can run, the summary. Results go to stdout."""
-    import json
     from dataclasses import asdict
 
+    from controller.cli.views.json import write_line
     from controller.cli.views.text import write
     from controller.plan.diagnostics import render
 
     if output == "json":
         values = [asdict(one) for one in found]
-        click.echo(json.dumps({"plan": path, "valid": bool(summary), "diagnostics": values}))
+        write_line(sys.stdout, {"plan": path, "valid": bool(summary), "diagnostics": values})
         return
     if found:
-        write(sys.stderr, render(found))
+        for line in render(found).split("\n"):
+            write(sys.stderr, line)
     if summary:
         write(sys.stdout, f"{path}: {summary}")

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from controller.engine.events import Asked, Event, Finished, Judged, Message, Started
 from controller.engine.split import split_text
 from controller.gates.verdict import Verdict, word
+from controller.plan.diagnostics import visible
 
 LEVELS: Mapping[str, str] = {"shout": "error", "warning": "warning", "error": "error"}
 ENDINGS: Mapping[str, tuple[str, str]] = {
@@ -36,15 +37,15 @@ def command(level: str, title: str, text: str) -> str:
 
 def annotation(event: Event, service: str = "") -> str:
     """Return the workflow command for an event, "" where it is not worth one."""
-    title = f"rollout {service}".strip()
+    title = _seen(f"rollout {service}".strip())
     match event:
         case Message(level=level, text=text) if level in LEVELS:
-            return command(LEVELS[level], title, text)
+            return command(LEVELS[level], title, _seen(text))
         case Asked(reason=reason):
-            return command("warning", f"{title} asks", reason)
+            return command("warning", f"{title} asks", _seen(reason))
         case Finished(outcome=outcome, reason=reason):
             level, said = ENDINGS.get(outcome, ("notice", outcome))
-            return command(level, f"{title}: {said}", reason or said)
+            return command(level, f"{title}: {said}", _seen(reason or said))
         case _:
             return ""
 
@@ -104,6 +105,11 @@ def _gates(verdicts: Mapping[str, Verdict]) -> Iterable[str]:
 def judged(seen: Iterable[Event]) -> dict[str, Verdict]:
     """Return the last verdict of each gate among what was seen."""
     return {event.gate: event.verdict for event in seen if isinstance(event, Judged)}
+
+
+def _seen(text: str) -> str:
+    """Return text in which nothing steers whatever the annotation is read in; lines stay."""
+    return "\n".join(visible(line) for line in text.split("\n"))
 
 
 def _data(text: str) -> str:

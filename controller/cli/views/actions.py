@@ -98,7 +98,7 @@ class ActionsView:
         said = actions.annotation(event, service)
         if said and said not in self._said:  # the same warning every minute is one annotation
             self._said.add(said)
-            text.write(self._stderr, said)
+            text.write_raw(self._stderr, said)
         if isinstance(event, Finished):
             append(
                 self._summary,
@@ -123,7 +123,7 @@ class ActionsPasses:
         events = [event for tick in passed.ticks for event in tick.events]
         for event in (*events, end):
             if said := actions.annotation(event, service):
-                text.write(self._stderr, said)
+                text.write_raw(self._stderr, said)
         told = actions.summary(service, end, verdicts=actions.judged(events))
         append(self._summary, told, self._stderr)
 

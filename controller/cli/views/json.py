@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TextIO, assert_never
 
-from controller.cli.views.text import write
+from controller.cli.views.text import write_raw
 from controller.engine.events import (
     Asked,
     Decided,
@@ -26,6 +26,7 @@ from controller.engine.events import (
 from controller.gates.history import to_json as history_json
 from controller.gates.minutes import to_json
 from controller.gates.verdict import Fail, Undecided, Verdict, word
+from controller.report.actions import disarmed_json
 
 if TYPE_CHECKING:
     from controller.reconciler import Tick
@@ -67,8 +68,20 @@ class JsonView:
 
 
 def write_line(stream: TextIO, value: Mapping[str, Any]) -> None:
-    """Write one JSON object as a line of UTF-8, whatever the locale."""
-    write(stream, json.dumps(value, ensure_ascii=not _is_utf8(stream), separators=(", ", ": ")))
+    """Write one JSON object as a line of UTF-8, whatever the locale.
+
+    What steers a terminal, and what a job's runner would take for a command, is written as \\uXXXX:
+    the same value to whoever parses it.
+    """
+    line = json.dumps(value, ensure_ascii=not _is_utf8(stream), separators=(", ", ": "))
+    if not line.isprintable():
+        line = "".join(c if c.isprintable() else _escaped(c) for c in line)
+    write_raw(stream, disarmed_json(line))
+
+
+def _escaped(character: str) -> str:
+    told = json.dumps(character)[1:-1]
+    return told if told.isprintable() else f"\\u{ord(character):04x}"  # U+007F, which JSON allows
 
 
 def _is_utf8(stream: TextIO) -> bool:

@@ -119,7 +119,7 @@ class LiveView:
 
     def _say(self, line: str) -> None:
         console = self._screen.console
-        console.print(Text(text.fitting(line, console.file)))
+        console.print(Text(text.fitting(text.harmless(line), console.file)))
 
 
 def live_views(stdout: TextIO, stderr: TextIO, titles: Sequence[str]) -> tuple[LiveView, ...]:
@@ -135,8 +135,8 @@ def outline(title: str, tick: Tick | None) -> RenderableType:
     state = tick.decision.state.value.replace("_", " ")
     parts: list[RenderableType] = [
         Text(),
-        Text(f"{title}  {state}: {tick.decision.reason}", style="bold"),
-        Text(f"traffic  {split_text(_split(tick))}", style="dim"),
+        _text(f"{title}  {state}: {tick.decision.reason}", "bold"),
+        _text(f"traffic  {split_text(_split(tick))}", "dim"),
     ]
     if tick.plan is not None:
         parts.append(_stages(tick, tick.plan))
@@ -151,8 +151,8 @@ def drawing(tick: Tick) -> RenderableType:
     # What matters most comes first: a terminal that is too low cuts the end off.
     parts: list[RenderableType] = [
         Text(),
-        Text(f"{state}: {decision.reason}", style="bold"),
-        Text(f"traffic  {split_text(_split(tick))}"),
+        _text(f"{state}: {decision.reason}", "bold"),
+        _text(f"traffic  {split_text(_split(tick))}"),
         Text(f"{text.stamp(tick.at)}   next look {next_look:%H:%M:%S}", style="dim"),
     ]
     if tick.plan is not None and tick.plan.when.advance_only is not None:
@@ -160,6 +160,11 @@ def drawing(tick: Tick) -> RenderableType:
     if tick.plan is not None:
         parts += [_stages(tick, tick.plan), _gates(tick, tick.plan)]
     return Group(*parts)
+
+
+def _text(quoted: str, style: str = "") -> Text:
+    """Return what comes from elsewhere as plain text: neither markup nor control characters."""
+    return Text(text.harmless(" ".join(quoted.splitlines())), style=style)
 
 
 def _split(tick: Tick) -> dict[str, int]:
@@ -204,21 +209,16 @@ def _gates(tick: Tick, plan: Plan) -> Table:
         table.add_column(title)
     stage = tick.decision.record.stage
     for gate in plan.gates_at(stage) if 0 <= stage < len(plan.stages) else ():
-        verdict = tick.decision.verdicts.get(gate.name)
-        table.add_row(gate.name, *_measured(gate, verdict))
+        figures, told = _measured(gate, tick.decision.verdicts.get(gate.name))
+        table.add_row(*map(_text, (gate.name, *figures)), told)
     return table
 
 
-def _measured(gate: Gate, verdict: Verdict | None) -> tuple[str | Text, ...]:
+def _measured(gate: Gate, verdict: Verdict | None) -> tuple[tuple[str, ...], Text]:
     limits = (shown(gate, gate.limits.to_advance), shown(gate, gate.limits.roll_back))
     if verdict is None:
-        return ("-", "-", *limits, "-", Text("not judged yet", style="dim"))
+        return ("-", "-", *limits, "-"), Text("not judged yet", style="dim")
     figures = verdict.figures
     told = word(verdict)
-    return (
-        shown(gate, figures.estimate),
-        shown(gate, figures.stable),
-        *limits,
-        count_text(figures.sample),
-        Text(told, style=COLOURS[told]),
-    )
+    measured = (shown(gate, figures.estimate), shown(gate, figures.stable))
+    return (*measured, *limits, count_text(figures.sample)), Text(told, style=COLOURS[told])

@@ -27,6 +27,8 @@ from controller.engine.split import split_text
 from controller.engine.wording import minutes_shown
 from controller.gates.verdict import Undecided, Why, word
 from controller.gates.wording import count_text
+from controller.plan.diagnostics import visible
+from controller.report.actions import disarmed
 
 OUTCOMES: Mapping[str, str] = {
     "promoted": "promoted",
@@ -47,6 +49,9 @@ _ASCII = str.maketrans(
         "━": "#", "─": "-", "✓": "ok", "✗": "X", "●": "*", "○": ".", "\u00a0": " ",
     }
 )  # fmt: skip
+
+_SPACES = dict.fromkeys(map(ord, "\u00a0\u2002\u2003\u2007\u2009\u202f\u3000"), " ")
+"""Spaces that Python calls unprintable, and that people write: Korean and French text has them."""
 
 
 def lines(event: Event) -> tuple[str, ...]:
@@ -187,11 +192,32 @@ def terminal_width(stream: IO[str]) -> int | None:
     return shutil.get_terminal_size().columns if stream.isatty() else None
 
 
+def harmless(text: str) -> str:
+    """Return text that steers no terminal and gives a job's runner no command, whatever it quotes.
+
+    What is invisible is named (`<U+001B>`). Lines after the first are indented: an answer of a
+    server that goes on in a new line cannot pass for a line of ours.
+    """
+    first, *further = text.split("\n")
+    if further:
+        further = [f"  {line}" if line and not line.startswith("  ") else line for line in further]
+    return "\n".join(disarmed(_visible(line)) for line in (first, *further))
+
+
+def _visible(line: str) -> str:
+    return line if line.isprintable() else visible(line.translate(_SPACES))
+
+
 def write(stream: IO[str], line: str) -> None:
-    """Write one line now, if it can be written.
+    """Write one line now, harmless, if it can be written.
 
     A reader that went away is no error, and a full disk is only said: the rollout goes on.
     """
+    write_raw(stream, harmless(line))
+
+
+def write_raw(stream: IO[str], line: str) -> None:
+    """Write one line as `write` does, but as it is: what it quotes has been taken care of."""
     try:
         stream.write(fitting(line, stream) + "\n")
         stream.flush()
