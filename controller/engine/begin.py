@@ -148,10 +148,13 @@ def _beside(
         return Attach(record, running)  # taken over: nothing is written, the tick says so
     changes = differences(running, wanted)
     if not wish.replan:
+        name = service.name
+        place = f"{name.service} --region {name.region} --project {name.project}"
         listed = "\n".join(f"  {line}" for line in changes)
         return Refusal(
             f"the plan changed since this rollout began:\n{listed}",
-            "`apply --replan` takes the change for the stages not yet reached",
+            "`apply --replan` takes the change for the stages not yet reached; until then nobody "
+            f"goes on but who watches already; `rollout tick {place}` looks once",
         )
     reached = range(max(record.stage, record.came_from) + 1)  # it may have stepped back
     if wanted.stages[: len(reached)] != running.stages[: len(reached)] or any(
