@@ -62,6 +62,7 @@ class InvalidPlan(Stop):
 def as_stop(error: Exception) -> click.ClickException:
     """Return what to show for an error that nobody caught."""
     from controller.plan.diagnostics import PlanInvalid, render
+    from controller.plan.hiding import without_secrets
     from controller.ports import PortError
 
     match error:
@@ -76,7 +77,7 @@ def as_stop(error: Exception) -> click.ClickException:
         case _:
             name = type(error).__name__
             return Stop(
-                f"something in rollout itself went wrong: {name}: {error}",
+                without_secrets(f"something in rollout itself went wrong: {name}: {error}"),
                 "the same command with ROLLOUT_DEBUG=1 shows where; traffic is only ever changed "
                 "together with its record, so `rollout status` tells the truth",
             )
@@ -88,8 +89,10 @@ def debugging(ctx: click.Context) -> bool:
 
 
 def show_traceback() -> None:
-    """Write the traceback of the error being handled on stderr."""
-    _echo(_each_harmless(traceback.format_exc()), sys.stderr)
+    """Write the traceback of the error being handled on stderr, without what looks secret."""
+    from controller.plan.hiding import without_secrets
+
+    _echo(_each_harmless(without_secrets(traceback.format_exc())), sys.stderr)
 
 
 def made_harmless(error: click.ClickException) -> None:

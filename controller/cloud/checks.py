@@ -6,22 +6,24 @@ check that is sent elsewhere has not been answered by the revision.
 
 from __future__ import annotations
 
+import html
 import json
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, quote_plus, urlsplit
 
 import requests
 from requests.structures import CaseInsensitiveDict
 
+from controller.cloud.quiet import keep_quiet
 from controller.cloud.translate import translated
+from controller.plan.hiding import HIDDEN
 from controller.ports import Answer, Caller, Clock, Denied, Refused, Request, Unavailable
 
 MOST_BYTES = 64 * 1024
 MOST_TEXT = 2048
 SECRET_LEAST = 4  # characters: a shorter one would be found in every answer
-HIDDEN = "(secret)"
 MOST_KNOWN = 256  # prepared requests kept: a plan has fewer
 _CHUNK = 8192
 _BAD_REQUEST = (
@@ -49,6 +51,7 @@ class HttpChecker:
         env: Mapping[str, str],
         identity: Callable[[str], str | None] = lambda _audience: None,
     ) -> None:
+        keep_quiet()
         session.trust_env = False
         self._session = session
         self._clock = clock
@@ -110,10 +113,12 @@ class HttpChecker:
             told = _without(str(error), secrets)
             raise Refused(f"the request cannot be sent: {told}") from None
         except requests.RequestException as error:
-            raise translated(error) from error
+            # No chain of causes: a broken answer is quoted there, and may repeat the headers.
+            raise translated(_telling_no(error, secrets)) from None
         latency = (self._clock.now() - began) / _MS
         for secret in secrets:  # a server may answer with what it was sent
-            content = content.replace(secret.encode(), HIDDEN.encode())
+            for written in _ways_to_write(secret):
+                content = content.replace(written.encode(), HIDDEN.encode())
         text = content.decode("utf-8", "replace")
         return Answer(status, _json(content) if whole else None, text[:MOST_TEXT], latency)
 
@@ -159,9 +164,25 @@ def _secrets(request: Request, headers: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(sorted((part for part in parts if len(part) >= SECRET_LEAST), key=len)[::-1])
 
 
+def _telling_no(
+    error: requests.RequestException, secrets: tuple[str, ...]
+) -> requests.RequestException:
+    if isinstance(error, requests.Timeout):
+        return error  # told in words of our own
+    told = _without(str(error), secrets)
+    return requests.RequestException(told or type(error).__name__)
+
+
+def _ways_to_write(secret: str) -> tuple[str, ...]:
+    """Return a secret as it is, within a JSON string, within a URL, and within HTML."""
+    ways = (secret, json.dumps(secret)[1:-1], quote(secret, safe=""), quote_plus(secret))
+    return tuple(dict.fromkeys((*ways, html.escape(secret))))
+
+
 def _without(text: str, secrets: tuple[str, ...]) -> str:
     for secret in secrets:
-        text = text.replace(secret, HIDDEN).replace(repr(secret)[1:-1], HIDDEN)
+        for written in (*_ways_to_write(secret), repr(secret)[1:-1]):
+            text = text.replace(written, HIDDEN)
     return text
 
 

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import requests
 
+from controller.cloud.quiet import keep_quiet
 from controller.cloud.target import is_loopback
 from controller.ports import Clock, Delivered, Delivery, Post
 
@@ -45,6 +46,7 @@ class HttpPoster:
         session: Callable[[], requests.Session] = requests.Session,
         within: timedelta = WITHIN,
     ) -> None:
+        keep_quiet()
         self._env = env
         self._clock = clock
         self._user_agent = user_agent

@@ -16,6 +16,7 @@ import requests
 from google.api_core import exceptions as api
 from google.auth import exceptions as auth
 
+from controller.plan.hiding import without_secrets
 from controller.ports import Conflict, Denied, Missing, PortError, Refused, Unavailable
 
 BY_STATUS: dict[str, type[PortError]] = {
@@ -168,6 +169,6 @@ def _json_object(body: str) -> dict[str, object]:
 
 
 def sentence(text: str) -> str:
-    """Return the text on one line and no longer than a terminal's few lines."""
-    line = " ".join(text.split())
+    """Return the text on one line, no longer than a terminal's few, without what looks secret."""
+    line = without_secrets(" ".join(text.split()))
     return line if len(line) <= 500 else line[:499] + "…"

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from controller.plan.hiding import starred, without_secrets
+
 WIDTH_SHOWN = 110
 ERRORS_MOST = 100  # of one plan; whoever has more, has another problem
 
@@ -57,7 +59,7 @@ class PlanInvalid(Exception):
     """The plan cannot run; `diagnostics` tells everything that is wrong with it."""
 
     def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
-        self.diagnostics = tuple(diagnostics)
+        self.diagnostics = tuple(map(_without_secrets, diagnostics))
         super().__init__(render(self.diagnostics))
 
 
@@ -97,7 +99,7 @@ class Findings:
     def in_order(self) -> tuple[Diagnostic, ...]:
         """Return the findings from the top of the file to its end."""
         ordered = sorted(self.found, key=lambda one: (one.line, one.column))
-        return tuple(replace(one, source_line=self._seen(one)) for one in ordered)
+        return tuple(_without_secrets(replace(one, source_line=self._seen(one))) for one in ordered)
 
     def _seen(self, one: Diagnostic) -> str:
         """Return a finding's line with stars for what is hidden in it; columns stay."""
@@ -124,6 +126,11 @@ class Findings:
                 severity,
             )
         )
+
+
+def _without_secrets(one: Diagnostic) -> Diagnostic:
+    message, mend = without_secrets(one.message), without_secrets(one.mend)
+    return replace(one, message=message, mend=mend, source_line=starred(one.source_line))
 
 
 def render(diagnostics: Iterable[Diagnostic]) -> str:
