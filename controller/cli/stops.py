@@ -61,6 +61,7 @@ class InvalidPlan(Stop):
 
 def as_stop(error: Exception) -> click.ClickException:
     """Return what to show for an error that nobody caught."""
+    from controller.engine.codec import Unreadable
     from controller.plan.diagnostics import PlanInvalid, render
     from controller.plan.hiding import without_secrets
     from controller.ports import PortError
@@ -72,6 +73,12 @@ def as_stop(error: Exception) -> click.ClickException:
             return InvalidPlan(render(found))
         case PortError(what=what, mend=mend):
             return Stop(what, mend)
+        case Unreadable():
+            told, why = "the record on the service cannot be read", str(error)
+            return Stop(
+                why if why.startswith(told) else f"{told}: {why}",
+                "nothing was written; `rollout rollback SERVICE` works without it",
+            )
         case OSError(errno=errno.ENOSPC):
             return Stop("the output cannot be written: no space left on its device")
         case _:

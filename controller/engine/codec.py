@@ -146,7 +146,7 @@ def _record(v: Mapping[str, Any]) -> Record:
         seq=_whole(v["seq"]),
         nonce=_text(v["nonce"]),
         generation=_whole(v.get("gen", 0)),
-        at=_read_time(v["at"]),
+        at=_must_time(v["at"]),
         uid=_text(v["uid"]),
         plan=_text(v["plan"]),
         digest=_text(v["digest"]),
@@ -162,7 +162,7 @@ def _record(v: Mapping[str, Any]) -> Record:
         if "shift" in v
         else None,
         in_force=_read_time(v.get("in_force")),
-        uncounted=timedelta(seconds=float(v.get("uncounted", 0))),
+        uncounted=timedelta(seconds=_number(v.get("uncounted", 0))),
         stopped=_read_time(v.get("stopped")),
         paused=_act(v["paused"]) if "paused" in v else None,
         ask=_ask(v["ask"]) if "ask" in v else None,
@@ -181,7 +181,9 @@ def _record(v: Mapping[str, Any]) -> Record:
         tried=tuple(_whole(n) for n in v.get("tried", [])),
         history={_text(n): history.from_json(h) for n, h in v.get("history", {}).items()},
         own=tuple(
-            OwnCount(_must_time(o[0]), _revision(v, o[1]), _whole(o[2]), _whole(o[3]), float(o[4]))
+            OwnCount(
+                _must_time(o[0]), _revision(v, o[1]), _whole(o[2]), _whole(o[3]), _number(o[4])
+            )
             for o in v.get("own", [])
         ),
         unknown_until=_read_time(v.get("unknown_until")),
@@ -257,6 +259,12 @@ def _whole(value: Any, *, low: int = 0, high: int = 2**53) -> int:
     if type(value) is not int or not low <= value <= high:
         raise ValueError(f"a whole number {low}..{high} wanted, not {value!r}")
     return value
+
+
+def _number(value: Any) -> float:
+    if type(value) not in (int, float) or not 0 <= value <= 2**53:  # NaN is neither
+        raise ValueError(f"a number from 0 wanted, not {value!r}")
+    return float(value)
 
 
 def _time(value: datetime | None) -> str | None:
