@@ -22,7 +22,7 @@ STORED = {
     file.stem: file.read_text("utf-8").strip()
     for file in sorted((Path(__file__).parent / "records").glob("*.json"))
 }
-OF_EVERY_TYPE = (
+OF_EVERY_TYPE: tuple[Any, ...] = (
     *(None, True, 0, -1, 2**64, 1.5, float("nan"), float("inf"), -1e300),
     *("", "x", "nan", "2026-01-05T09:00:00Z", [], [1], {}, {"a": 1}),
 )
