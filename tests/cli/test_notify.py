@@ -88,6 +88,10 @@ def test_people_hear_of_a_rollout_and_no_secret_leaves_the_environment(
         run("history", plan, "-o", "json"),
         run("--debug", "notify", "test", plan),
         run("notify", "test", plan, "-o", "json"),
+        run("--debug", "apply", plan, "--dry-run"),
+        run("--debug", "explain", plan),
+        run("validate", plan, "-o", "json"),
+        run("status", plan, "-o", "json"),
     ]
 
     told = [message["body"]["text"].split("\n")[0] for message in inbox(world, "team")]
