@@ -70,6 +70,9 @@ def fill(source: str, names: Names) -> tuple[Text, tuple[Problem, ...]]:
     if source.count("{{") > EXPRESSIONS_MOST:
         told = f"more than {EXPRESSIONS_MOST} {{{{ … }}}} in one text"
         return Text(()), (Problem(0, len(source), told, "is this the right text?"),)
+    endless = _endless(source)
+    if endless is not None:
+        return Text(()), (endless,)
     parts: list[str | Ref] = []
     problems: list[Problem] = []
     try:
@@ -88,6 +91,18 @@ def fill(source: str, names: Names) -> tuple[Text, tuple[Problem, ...]]:
     except _Broken as broken:
         problems.append(broken.problem)
     return _joined(parts), tuple(problems)
+
+
+def _endless(source: str) -> Problem | None:
+    """Return what is wrong with an expression too long to be one, before Jinja2 reads it."""
+    at = 0
+    for begun in source.split("{{")[1:]:
+        at = source.find("{{", at) + 2
+        inside, closed, _ = begun.partition("}}")
+        if closed and len(inside) > CHARACTERS_MOST:
+            told = "this is more than a substitution"
+            return Problem(at - 2, 2, told, "write {{ name }} or {{ name | lower }}")
+    return None
 
 
 class _Broken(Exception):

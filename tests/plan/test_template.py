@@ -56,6 +56,7 @@ def test_names_and_filters_are_filled_in(source: str, parts: tuple[str | Ref, ..
         ("{{ env.RTL }}", 3, "invisible character"),
         ("{{ env.NO | default('\\u200b') }}", 3, "invisible character"),
         ("{{ '\\x1b[2J' }}", 0, "invisible character"),
+        ("ab {{ " + "(" * 9_000 + " }}", 3, "more than a substitution"),
         ("{{ env }}", 3, "group of names"),
         ("{{ stable.url }}", 3, "known only while a rollout runs"),
         ("{{ candidate }}", 3, "not known"),
