@@ -52,8 +52,8 @@ fix: .venv/.dev ## format, and mend what ruff can mend
 	@.venv/bin/ruff check --fix $(TARGETS)
 	@.venv/bin/ruff format $(TARGETS)
 
-bench: .venv/.run ## measure start-up, status, rehearsal and replay against their goals
-	@met=0; for b in start_up status rehearsal replay; do $(PY) benchmarks/$$b.py || met=1; done; exit $$met
+bench: .venv/.run ## measure start-up, status, rehearsal, replay and hostile plans against their goals
+	@met=0; for b in start_up status rehearsal replay hostile; do $(PY) benchmarks/$$b.py || met=1; done; exit $$met
 
 bench-ticks: .venv/.run ## measure passes of a schedule: against one long apply, and over 200 services
 	@met=0; for b in by_ticks tick_all; do $(PY) -m benchmarks.$$b || met=1; done; exit $$met
