@@ -133,6 +133,10 @@ def _with_what_comes_together(seed: int, scene: Scene, span: float) -> Scene:
         (lost, Incident("unready", stable, start=start - rng.choice((5, 90)), end=end + 300)),
         (Incident("say", "pause", start=start),),
         (Incident("delete service", start=start, end=start + 30, number=1),),
+        tuple(  # between a decision and its write, which one read precedes
+            Incident("suspend", "get", nth=nth, number=rng.choice((70, 600)), before=False)
+            for nth in range(rng.randint(2, 4), 40, 3)
+        ),
     )
     return scene.with_only((*scene.incidents, *rng.choice(pairs)))
 

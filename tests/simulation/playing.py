@@ -84,7 +84,8 @@ class Run:
         self.plan = _plan_of(scene.plan)  # what the file says now
         self.first_plan = self.plan
         self.inbox = Inbox(scene, lambda: self.baton.now)
-        self._numbered: dict[int, list[Incident]] = {}
+        self._numbered: dict[tuple[str, int], list[Incident]] = {}  # by kind of call, "": any
+        self._of_kind: Counter[str] = Counter()
         self._faults: list[tuple[int, Incident]] = []
         self._spells: list[Incident] = []
         self._written = 0
@@ -165,7 +166,8 @@ class Run:
             elif incident.kind in CALL_FAULTS:
                 self._spells.append(incident)
             elif incident.nth:
-                self._numbered.setdefault(incident.nth, []).append(incident)
+                of_kind = incident.target if incident.kind == "suspend" else ""
+                self._numbered.setdefault((of_kind, incident.nth), []).append(incident)
             else:
                 self._schedule(incident)
         measured, cloud = self.measured, self.cloud
@@ -298,7 +300,9 @@ class Run:
         if number > CALLS_MOST:
             self.observer.violated("progress", f"more than {CALLS_MOST} calls")
             self.baton.stop()
-        self._at_call(number, door, before=True)
+        self._of_kind[kind] += 1
+        places = (("", number), (kind, self._of_kind[kind]))
+        self._at_call(places, door, before=True)
         door.rest(self._latency())
         fault = self._fault(kind, number) if door.suffers else None
         try:
@@ -307,13 +311,13 @@ class Run:
             self.say(f"{kind}: {getattr(no, 'status', 'no answer')} {no}")
             door.failed = kind
             self.observer.called(door.name, kind, fault is None, ok=False)
-            self._at_call(number, door, before=False)
+            self._at_call(places, door, before=False)
             door.rest(self._latency())
             self.observer.returned(door.name, kind)
             raise
         self.say(f"{kind}: ok{_told(result)}")
         self.observer.called(door.name, kind, fault is None, ok=True)
-        self._at_call(number, door, before=False)
+        self._at_call(places, door, before=False)
         door.rest(self._latency())
         self.observer.returned(door.name, kind)
         if fault is not None and fault.kind == "lost":
@@ -357,8 +361,8 @@ class Run:
                 return incident
         return None
 
-    def _at_call(self, number: int, door: Door, *, before: bool) -> None:
-        for incident in self._numbered.get(number, ()):
+    def _at_call(self, places: Sequence[tuple[str, int]], door: Door, *, before: bool) -> None:
+        for incident in (one for place in places for one in self._numbered.get(place, ())):
             if incident.before is not before:
                 continue
             if incident.kind == "kill":
