@@ -11,6 +11,7 @@ from typing import Any
 from controller.plan import names, nodes
 from controller.plan.diagnostics import shown
 from controller.plan.fields import Fields, Reader, fields_of, mapping_of, sequence_of
+from controller.plan.hiding import is_secret_header, secret_parameter
 from controller.plan.keys import (
     AUDIENCE_PATTERN,
     CHECK_KEYS,
@@ -24,9 +25,6 @@ from controller.plan.read_gates import check_name
 from controller.plan.scalars import Unreadable, parse_duration, parse_word
 from controller.plan.text import ITEM, REVISION_NAMES, is_url
 
-_SECRET_HEADERS = frozenset(
-    ("authorization", "proxy-authorization", "cookie", "x-api-key", "x-goog-api-key", "api-key")
-)
 _JSON_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?", re.ASCII)
 TIMEOUT_MOST = timedelta(seconds=60)
 
@@ -125,6 +123,15 @@ def _read_request(
             reader.findings.hide(node.span)
         reader.error(node, message, mend)
         return methods[0], None
+    secret = secret_parameter("".join(p if isinstance(p, str) else "x" for p in url.parts))
+    if secret:
+        message = f"the secret `{shown(secret)}` in a URL would be kept in the service's record"
+        reader.error(
+            node,
+            f"{message}, for every viewer to read",
+            "send it as a header: env:NAME, which is read only when the request is sent",
+        )
+        return methods[0], None
     return methods[0], url
 
 
@@ -199,7 +206,7 @@ def _header_allowed(reader: Reader, entry: nodes.Entry, value: Text) -> bool:
     constant = "".join(part for part in value.parts if isinstance(part, str))
     if names.ENV_REFERENCE.fullmatch(constant):
         return True
-    if entry.key.text.lower() in _SECRET_HEADERS:
+    if is_secret_header(entry.key.text):
         reader.findings.hide(entry.value.span)
         reader.error(
             entry.value,
