@@ -153,7 +153,7 @@ def vanished(record: Record, now: datetime, why: str) -> Decision:
 
 def _candidate_lost(record: Record, observation: Observation, service: ServiceState) -> str:
     match observation.candidate:
-        case Gone() if _is_first_write(record) and service.reconciling:
+        case Gone() if _is_first_write(record) and not record.ask and service.reconciling:
             return ""  # it may be in the making: our first write deploys it (`apply --image`)
         case Gone():
             return f"the candidate {record.candidate} was deleted"

@@ -122,6 +122,7 @@ class _Seen:
     looks: int = 0  # undisturbed ones since what must be done was there to be seen
     last: int = 0  # when it last asked something but the API that writes go through
     disturbed: bool = True
+    weight: int = 0  # of the candidate, as it last read it
     records: set[str | None] = field(default_factory=set)  # all that this process has seen
 
 
@@ -642,6 +643,8 @@ class Observer:
             return
         seen.calls += 1
         seen.disturbed |= not undisturbed
+        if kind in ("get", "get_service") and ok and self.cloud.service is not None:
+            seen.weight = self.cloud.service.asked.get(self.scene.candidate, 0)
         if kind == "get_service":
             self._must(
                 seen.calls <= CALLS_A_TICK, "calls a tick are bounded", lambda: f"{seen.calls}"
@@ -741,7 +744,8 @@ class Observer:
         )
         age = (self.cloud.baton.now - seen.last) / SECOND
         self._must(
-            wanted <= service.asked.get(mine, 0) or age <= 62 + self.scene.slow + self._drift,
+            wanted <= max(service.asked.get(mine, 0), seen.weight)
+            or age <= 62 + self.scene.slow + self._drift,
             "no raise is decided more than a minute ago",
             lambda: f"{age:.0f} s",
         )

@@ -209,3 +209,13 @@ def test_a_controller_goes_on_with_an_earlier_rollout_that_a_person_resumed(
     result = played(calm(cancelled, older, answers="approve"), wires)
     assert any("resume: done" in line for line in result.trace)
     assert result.outcome == "promoted"
+
+
+def test_a_candidate_deleted_while_its_failed_shift_is_asked_about_is_rolled_back(
+    wires: Wires,
+) -> None:
+    """It was taken for one that the first write was still making."""
+    ill = Incident("unready", OTHERS[1], start=15, end=90_000)
+    deleted = Incident("delete revision", CANDIDATE, start=180)
+    shape = replace(calm().shape, before=BOTH, reconcile=70.0)
+    assert played(calm(ill, deleted, shape=shape), wires).outcome == "rolled_back"
