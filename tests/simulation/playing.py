@@ -321,6 +321,7 @@ class Run:
         door.rest(self._latency())
         self.observer.returned(door.name, kind)
         if fault is not None and fault.kind == "lost":
+            door.failed = kind
             raise Answer(fault.status, "the answer was lost")
         return result
 
