@@ -57,7 +57,8 @@ def decide(plan: Plan, record: Record, observation: Observation, now: datetime) 
             decision = _decide_seen(plan, record, observation, service, now)
             backward = decision.record.phase in (Phase.ROLLING_BACK, Phase.DONE)
             gone = deleted(record, observation)
-            names = unable(record, observation) if backward else gone
+            rolls_back = decision.record.phase is Phase.ROLLING_BACK  # an end moves nothing by it
+            names = unable(record, observation) if rolls_back else gone
             if backward and isinstance(observation.candidate, Gone):
                 gone |= {record.candidate}
             decision = spared(decision, names, gone)

@@ -111,3 +111,13 @@ def test_when_all_of_stable_is_deleted_it_is_asked_and_our_tag_is_given_up() -> 
     assert decision.write is not None
     assert {t.revision for t in decision.write.targets} == {NEW}
     assert decision.look_again <= 5 * MINUTE
+
+
+def test_a_split_that_a_person_put_on_stable_is_left_though_one_of_it_is_not_ready() -> None:
+    record = running(1, before=BOTH)
+    service = service_of(record, BOTH)
+    beside = {THIRD: seen(THIRD, NOT_READY)}
+    seen_now = Observation(Seen(service), seen(NEW, READY), seen(OLD, READY), beside=beside)
+    decision = decide(PLAN, record, seen_now, at(1))
+    assert decision.state is State.DONE
+    assert split_asked(decision) == BOTH
