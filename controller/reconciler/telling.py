@@ -49,6 +49,7 @@ class Teller:
         self._rollout = ""
         self._own: frozenset[int] = frozenset()
         self._marks: dict[str, int] = {}
+        self._at: dict[int, datetime] = {}  # the transitions that both are the numbers of
         self._rests: dict[str, tuple[datetime, timedelta]] = {}
         self._said: set[tuple[str, str]] = set()
         self._was: State | None = None
@@ -62,7 +63,7 @@ class Teller:
             return
         earlier = _record_on(before)
         since = earlier.noted if earlier and earlier.rollout == record.rollout else 0
-        self._begin(record.rollout)
+        self._follow(record)
         self._own |= frozenset(range(since + 1, record.noted + 1))
 
     def saw(self, state: State) -> None:
@@ -89,7 +90,7 @@ class Teller:
         if service.uid != record.uid:  # made anew with the old record: it can be no one's to mark
             reason = "the service was deleted and made anew"
             return record, self._shouted(plan, record, reason, now)
-        self._begin(record.rollout)
+        self._follow(record)
         if state is State.TAKEN_OVER:
             record, service = self._hand_noted(plan, record, service, now)
         known = replace(record, heard=self._heard(plan, record))
@@ -116,9 +117,20 @@ class Teller:
 
     # Parts --------------------------------------------------------------------------------------
 
-    def _begin(self, rollout: str) -> None:
-        if rollout != self._rollout:
-            self._rollout, self._own, self._marks = rollout, frozenset(), {}
+    def _follow(self, record: Record) -> None:
+        """Forget what was told of another rollout, and what an older record goes on without.
+
+        Who goes on from one that was written back numbers its transitions as those that are lost.
+        """
+        if record.rollout != self._rollout:
+            self._rollout, self._own, self._marks, self._at = record.rollout, frozenset(), {}, {}
+        at = {number: transition.at for number, transition in record.numbered()}
+        gone = [n for n, when in self._at.items() if n > record.noted or at.get(n, when) != when]
+        if gone:
+            last = min(gone) - 1
+            self._own = frozenset(n for n in self._own if n <= last)
+            self._marks = {name: min(n, last) for name, n in self._marks.items()}
+        self._at = at
 
     def _heard(self, plan: Plan, record: Record) -> dict[str, int]:
         both = {

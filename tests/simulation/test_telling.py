@@ -72,3 +72,13 @@ def test_passes_tell_people_once_though_a_change_of_status_refuses_the_mark(
         played(replace(TOLD, seed=seed, processes=passes, shape=shape, slow=2.0), wires)
     )
     assert messages == ["started", "advanced", "advanced", "advanced", "promoted"]
+
+
+def test_people_hear_of_a_roll_back_from_an_older_record_that_was_written_back(
+    wires: Wires,
+) -> None:
+    """Its number was one that they had been told of in the record that was lost."""
+    older = Incident("older record", start=700)
+    result = played(replace(TOLD.with_only((older,)), answers="reject"), wires)
+    assert result.outcome == "rolled_back"
+    assert told(result)[-1] == "rolled_back"
