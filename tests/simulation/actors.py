@@ -57,7 +57,7 @@ class Door:
         """Answer a call of the v1 API."""
         cloud = self.run.cloud
         if method == "PUT":
-            self.run.observer.attempted(self.name, body)
+            self.run.observer.looks.attempted(self.name, body)
             sent = f"{self.name}@sim"
             return self.run.call(self, "put", lambda: cloud.v1(cloud.put(body, sent)), timeout)
         return self.run.call(self, "get", lambda: copied(cloud.v1(self._seen())), timeout)
@@ -155,7 +155,7 @@ class Controller:
         self.door.rest(process.starts)
         while True:
             self.lives += 1
-            run.observer.started(process.name)
+            run.observer.looks.started(process.name)
             ports = run.ports(self.door, clock)
             try:
                 over = self._scheduled(ports) if process.schedule else self._applied(ports)
@@ -244,13 +244,13 @@ class Controller:
             tick = reconciler.tick()
         except PortError as error:
             if self.door.failed != "get_service":  # without the service there is nothing to say
-                self.run.observer.violated(
+                self.run.observer.view.violated(
                     "what is not seen ends no look", f"{self.door.failed}: {error}"
                 )
             raise
         if tick is not None:
             decision = tick.decision
-            self.run.observer.ticked(self.process.name, decision.state.value)
+            self.run.observer.looks.ticked(self.process.name, decision.state.value)
             problem = f" — {tick.problem}" if tick.problem else ""
             what = f"{decision.action.value} [{decision.state.value}]"
             self.run.say(f"tick: {what} {decision.reason[:110]}{problem}")

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from tests.simulation.cloud import Service
 from tests.simulation.command import seeds_of
 from tests.simulation.drawing import draw
-from tests.simulation.observer import noted
+from tests.simulation.noted import noted
 from tests.simulation.playing import Run
 from tests.simulation.scene import Process, Scene
 from tests.simulation.wires import Wires

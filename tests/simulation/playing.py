@@ -108,17 +108,17 @@ class Run:
 
     def result(self) -> Result:
         """Look at the end, and tell."""
-        self.observer.at_the_end()
-        seen = self.observer
+        self.observer.endings.at_the_end()
+        view = self.observer.view
         return Result(
             self.scene,
-            tuple(seen.violations),
-            seen.outcome(),
+            tuple(view.violations),
+            view.outcome(),
             self.baton.now / SECOND,
             self.calls,
-            seen.looks,
-            self.counts + seen.checks,
-            seen.cells,
+            self.observer.looks.number,
+            self.counts + view.checks,
+            self.observer.cells,
             tuple(self.lines),
         )
 
@@ -298,7 +298,7 @@ class Run:
         self.calls += 1
         number = self.calls
         if number > CALLS_MOST:
-            self.observer.violated("progress", f"more than {CALLS_MOST} calls")
+            self.observer.view.violated("progress", f"more than {CALLS_MOST} calls")
             self.baton.stop()
         self._of_kind[kind] += 1
         places = (("", number), (kind, self._of_kind[kind]))
@@ -310,16 +310,16 @@ class Run:
         except (Answer, Silent) as no:
             self.say(f"{kind}: {getattr(no, 'status', 'no answer')} {no}")
             door.failed = kind
-            self.observer.called(door.name, kind, fault is None, ok=False)
+            self.observer.looks.called(door.name, kind, fault is None, ok=False)
             self._at_call(places, door, before=False)
             door.rest(self._latency())
-            self.observer.returned(door.name, kind)
+            self.observer.looks.returned(door.name, kind)
             raise
         self.say(f"{kind}: ok{_told(result)}")
-        self.observer.called(door.name, kind, fault is None, ok=True)
+        self.observer.looks.called(door.name, kind, fault is None, ok=True)
         self._at_call(places, door, before=False)
         door.rest(self._latency())
-        self.observer.returned(door.name, kind)
+        self.observer.looks.returned(door.name, kind)
         if fault is not None and fault.kind == "lost":
             door.failed = kind
             raise Answer(fault.status, "the answer was lost")
@@ -400,7 +400,7 @@ class Run:
             if self.baton.stopped:
                 raise
             self.say(f"{word} did not work: {error}")
-            self.observer.unanswered()
+            self.observer.endings.unanswered()
             return
         if isinstance(done, Refusal):
             self.counts["refused acts"] += 1
@@ -412,11 +412,11 @@ class Run:
 
     def _look_around(self) -> None:
         """Let the people on call look at the service, once a minute; and see whether it is over."""
-        said = self.observer.wants(self.baton.now)
+        said = self.observer.endings.wants(self.baton.now)
         if said:
             self.counts["answers"] += 1
             self.person(said)
-        if all(one.observer.is_over(self.baton.now) for one in self.peers.values()):
+        if all(one.observer.endings.is_over(self.baton.now) for one in self.peers.values()):
             self.baton.stop()
             return
         self.baton.after(60.0, self._look_around)

@@ -25,6 +25,7 @@ from tests.simulation.baton import SECOND, Baton, Killed
 from tests.simulation.cloud import REGION
 from tests.simulation.command import seeds_of
 from tests.simulation.drawing import KINDS, draw
+from tests.simulation.observer import Observer
 from tests.simulation.playing import Result, Run
 from tests.simulation.scene import Process, Scene
 from tests.simulation.wires import Wires
@@ -64,10 +65,12 @@ def play(scenes: Mapping[str, Scene], wires: Wires, *, traced: bool = False) -> 
         name: Run(scene, wires, traced=traced, baton=baton, region=name)
         for name, scene in scenes.items()
     }
-    before = None
+    before: Observer | None = None
     for run in runs.values():
         run.peers = runs
-        run.observer.before, before = before, run.observer
+        if before is not None:
+            run.observer.comes_after(before)
+        before = run.observer
         run.look_after()
     first = next(iter(runs.values()))
     for process in first.scene.processes:
@@ -126,7 +129,7 @@ class Everywhere:
         for part in self.parts:
             part.lives += 1
             part.door.restart = 0.0
-            part.run.observer.started(self.process.name)
+            part.run.observer.looks.started(self.process.name)
             clock = WorldClock(part.run, self.process)
             name = SCHEDULE if self.process.schedule else f"{self.process.name}-{part.lives}"
             ports = part.run.ports(part.door, clock)

@@ -1,0 +1,121 @@
+"""What must hold before a stage is left: leave, the hold, the evidence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tests.simulation.baton import SECOND
+from tests.simulation.cloud import Service
+from tests.simulation.noted import Noted
+from tests.simulation.view import View
+
+SEES_THE_DEAD = ("  errors: {", "  success: {", "  score: {")  # gates: latency is fine when dead
+PLENTY = 1500  # requests: enough to tell 12% of failures from 4%, whatever the plan demands
+SETTLING = 60  # seconds from a split in force until hold and evidence begin (DESIGN.md §5)
+
+
+@dataclass(eq=False)
+class Advances:
+    """Judges each advance and promotion. read_until: how far Monitoring was read, seconds."""
+
+    view: View
+    read_until: float = -1e9
+    _by_person: bool = False  # a person moved on, or gave leave to
+    _approved: set[int] = field(default_factory=set)
+    _stands_since: int | None = None
+    _stood: list[tuple[int, int]] = field(default_factory=list)
+
+    def note_standing(self) -> None:
+        """Note since when the hold stands still, paused or while a person is asked."""
+        record, now = self.view.record(), self.view.cloud.baton.now
+        stands = record is not None and (record.paused or bool(record.ask))
+        if stands and self._stands_since is None:
+            self._stands_since = now
+        elif not stands and self._stands_since is not None:
+            self._stood.append((self._stands_since, now))
+            self._stands_since = None
+
+    def _stood_since(self, since: int) -> float:
+        """Return for how many seconds, about, the hold stood still since a time."""
+        now = self.view.cloud.baton.now
+        spells = [*self._stood, *([(self._stands_since, now)] if self._stands_since else [])]
+        slack = 10 + 3 * self.view.scene.slow  # from a decision to its write
+        lasted = [(end - max(start, since)) / SECOND - slack for start, end in spells]
+        return sum(one for one in lasted if one > 0)
+
+    def note_leave(self, before: Noted, after: Noted, *, person: bool) -> None:
+        """Note what a person gave leave for."""
+        if not person:
+            return
+        self._approved |= after.approved - before.approved
+        if after.stage > before.stage or after.phase == "promoting" or after.outcome == "promoted":
+            self._by_person = True
+
+    def judge(self, old: Service, before: Noted, after: Noted) -> None:
+        """Judge a write of a controller that may advance, or promote."""
+        facts = self.view.facts
+        ended = after.outcome == "promoted"
+        onward = after.stage > before.stage or ended
+        if before.phase in ("promoting", "done") or not onward:
+            return
+        self.view.must(
+            not before.paused,
+            "nothing advances while paused",
+            lambda: f"to stage {after.stage + 1}",
+        )
+        following = before.stage + 1
+        self.view.must(
+            before.stage == len(facts.stages) - 1 if ended else after.stage == following,
+            "one stage after the other",
+            lambda: f"{before.stage + 1} → {after.stage + 1}{', promoted' if ended else ''}",
+        )
+        if not ended and facts.stages[following].approval:
+            self.view.must(
+                following in self._approved,
+                "no unapproved advance",
+                lambda: f"stage {following + 1}",
+            )
+        if before.stage < 0 or following in after.waived | before.waived:
+            return
+        stage = facts.stages[before.stage]
+        if not stage.hold:
+            return
+        since = self.view.in_force_since(old)
+        held = (self.view.cloud.baton.now - since) / SECOND
+        held -= self._stood_since(since) if self.view.guarded else 0
+        need = stage.hold + SETTLING - self.view.drift - 2
+        self.view.must(
+            held >= need or facts.early,
+            "the hold has passed",
+            lambda: f"{held:.0f} s of {stage.hold} at {stage.weight}%",
+        )
+        told = sum(n for end, n in self.view.measured.told.items() if end > since)
+        if self.view.plainly_bad():
+            self.view.must(
+                told < PLENTY,
+                "a bad candidate is not advanced",
+                lambda: f"{told} requests of stage {before.stage + 1} were told of",
+            )
+        if not facts.needs_data or facts.may_advance_blind:
+            return
+        self.view.must(
+            told > 0,
+            "no data is never a pass",
+            lambda: f"no request of stage {before.stage + 1} was ever told of",
+        )
+        covered = self.read_until - since / SECOND
+        self.view.must(
+            facts.early or covered >= stage.hold + SETTLING - 60 - self.view.drift,
+            "the evidence covers the hold",
+            lambda: f"Monitoring was read up to {covered:.0f} s after the shift, hold {stage.hold}",
+        )
+        dead = self.view.scene.character == "dead" and any(
+            g in self.view.scene.plan for g in SEES_THE_DEAD
+        )
+        if ended and not self._by_person and dead:
+            self.view.violated("a dead candidate is not promoted", "it was")
+
+    def forget_leave(self) -> None:
+        """Note that another rollout began: what a person said was of the one before."""
+        self._approved.clear()
+        self._by_person = False
