@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from tests.simulation.drawing import HOWS
+from tests.simulation.incidents import HOWS
 from tests.simulation.mailing import MET
 
 Cell = tuple[str, str, str]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from random import Random
 
 from tests.simulation.cloud import SERVICE
 from tests.simulation.editing import draw_edit
+from tests.simulation.incidents import CANDIDATE, HOWS, KINDS, LATER, OTHERS, drawn, main_of
 from tests.simulation.mailing import draw_mail
 from tests.simulation.measured import GAUGE
-from tests.simulation.playing import WORDS
 from tests.simulation.scene import (
     Incident,
     PlanFacts,
@@ -20,66 +19,6 @@ from tests.simulation.scene import (
     StageFacts,
     Truth,
 )
-
-CANDIDATE = f"{SERVICE}-00042-new"
-OTHERS = (
-    f"{SERVICE}-00041-old",
-    f"{SERVICE}-00040-old",
-    f"{SERVICE}-00039-old",
-    f"{SERVICE}-00038-old",
-)
-CALLS = ("get_service", "get_revision", "monitoring", "get", "put", "check", "any")
-STATUSES = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "INTERNAL")
-
-
-@dataclass(frozen=True, slots=True)
-class _How:
-    """How incidents of a kind are drawn. when: a window, the number of a call, or either.
-
-    targets: "" stands for what the scene has: its candidate or its stable.
-    """
-
-    targets: tuple[str, ...] = ()
-    statuses: tuple[str, ...] = ()
-    numbers: tuple[float, ...] = ()
-    when: str = "window"
-    often: bool = False
-    kind: str = ""
-
-
-MINE, STABLE = "candidate", "stable"
-HOWS: Mapping[str, _How] = {
-    "error": _How(CALLS, STATUSES, often=True),
-    "lost": _How(("put", "put", "any"), STATUSES, often=True),
-    "late": _How(("put",), (), (0.5, 5, 40, 200), often=True),
-    "hang": _How(CALLS, often=True),
-    "stale": _How(("get_service", "get", "any"), (), (3, 20, 120), often=True),
-    "aborted": _How(("put",), ("ABORTED",), often=True, kind="error"),
-    "denied": _How(CALLS, ("PERMISSION_DENIED",), kind="error"),
-    "kill": _How(numbers=(1, 30, 400), when="call"),
-    "suspend": _How(numbers=(70, 600, 3600), when="call"),
-    "clock step": _How(("controller-a", "controller-b"), (), (-300, -30, 30, 300, 4000)),
-    "shift fails": _How(numbers=(2, 30)),
-    "shift slow": _How(numbers=(120, 600, 1500, 6000)),
-    "unready": _How((MINE, MINE, STABLE)),
-    "deploy": _How(numbers=(1, 1, 0)),
-    "delete revision": _How((MINE, MINE, STABLE)),
-    "delete service": _How(),
-    "traffic": _How(numbers=(0, 0, 1, 30, 50, 100), when="either"),
-    "forget": _How(when="either"),
-    "garbage": _How((), ("{", "null", '{"v":1}', '{"v":2,"id":"x"}'), when="either"),
-    "older record": _How(when="either"),
-    "say": _How(WORDS, when="either"),
-    "late points": _How(numbers=(200, 600, 1800)),
-    "hole": _How(("", MINE, STABLE)),
-    "changed points": _How(numbers=(0.5, 1.5)),
-    "no points": _How(),
-    "nan": _How(),
-    "turns bad": _How((MINE, MINE, "both"), (), (0.05, 0.3, 1.0)),
-    "app fails": _How((MINE, STABLE)),
-}
-KINDS = tuple(HOWS)
-LATER = ("message", "edit")  # drawn by a chance of their own, so that seeds mean what they meant
 
 
 def draw(seed: int, *, kinds: frozenset[str] = frozenset((*KINDS, *LATER))) -> Scene:
@@ -109,8 +48,8 @@ def draw(seed: int, *, kinds: frozenset[str] = frozenset((*KINDS, *LATER))) -> S
     )
     number = rng.choice((0, 1, 1, 2, 2, 3, 4, 6))
     chosen = [rng.choice(KINDS) for _ in range(number)]
-    drawn = [(kind, _incident(rng, span, scene, kind)) for kind in chosen]
-    scene = scene.with_only(tuple(incident for kind, incident in drawn if kind in kinds))
+    made = [(kind, _incident(rng, span, scene, kind)) for kind in chosen]
+    scene = scene.with_only(tuple(incident for kind, incident in made if kind in kinds))
     if kinds >= frozenset(KINDS):
         scene = _with_what_comes_together(seed, scene, span)
     scene = draw_mail(seed, scene, span) if "message" in kinds else scene
@@ -123,7 +62,7 @@ def _with_what_comes_together(seed: int, scene: Scene, span: float) -> Scene:
     rng = Random(seed * 3_000_017 + 5)
     if rng.random() > 0.2:
         return scene
-    stable = max(scene.shape.before, key=lambda name: scene.shape.before[name])
+    stable = main_of(scene)
     start = rng.uniform(0, span)
     end = start + rng.choice((90, 300, 900))
     lost = Incident(rng.choice(("unready", "delete revision")), CANDIDATE, start=start, end=end)
@@ -323,17 +262,8 @@ def _checks(rng: Random) -> tuple[list[str], bool]:
 
 
 def _incident(rng: Random, span: float, scene: Scene, kind: str) -> Incident:
-    how = HOWS[kind]
-    stable = max(scene.shape.before, key=lambda name: scene.shape.before[name])
-    target = rng.choice(how.targets) if how.targets else ""
-    made = Incident(
-        kind=how.kind or kind,
-        target={MINE: CANDIDATE, STABLE: stable}.get(target, target),
-        status=rng.choice(how.statuses) if how.statuses else "",
-        chance=rng.choice((1.0, 0.5, 0.2)) if how.often else 1.0,
-        number=rng.choice(how.numbers) if how.numbers else 0.0,
-    )
-    if how.when == "call" or (how.when == "either" and rng.random() < 0.5):
+    made, when = drawn(rng, kind, scene), HOWS[kind].when
+    if when == "call" or (when == "either" and rng.random() < 0.5):
         calls = 12 * max(20, round(span / scene.facts.interval))
         nth = rng.randint(1, calls) // rng.choice((1, 4, 20)) + 1
         return replace(made, nth=nth, before=rng.random() < 0.5)

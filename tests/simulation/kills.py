@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from tests.simulation.drawing import CANDIDATE
 from tests.simulation.endings import FOR_GOOD
+from tests.simulation.incidents import CANDIDATE
 from tests.simulation.playing import Run
 from tests.simulation.report import write_section
 from tests.simulation.scene import Incident, Process, Scene, Truth

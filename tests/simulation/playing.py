@@ -30,6 +30,7 @@ from tests.simulation.cloud import (
     instant,
 )
 from tests.simulation.inbox import Inbox
+from tests.simulation.incidents import CALL_FAULTS
 from tests.simulation.measured import MINUTE, Measured
 from tests.simulation.observer import Observer
 from tests.simulation.scene import Incident, Process, Scene, Truth
@@ -37,8 +38,6 @@ from tests.simulation.wires import Silent, Wires
 
 T = TypeVar("T")
 CALLS_MOST = 12_000  # of one run: a controller that calls more often has lost its head
-CALL_FAULTS = ("error", "lost", "late", "hang", "stale")
-WORDS = ("pause", "resume", "approve", "reject", "rollback", "cancel", "promote", "advance")
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,8 @@ from tests.simulation.actors import Controller, Door, WorldClock
 from tests.simulation.baton import SECOND, Baton, Killed
 from tests.simulation.cloud import REGION
 from tests.simulation.command import seeds_of
-from tests.simulation.drawing import KINDS, draw
+from tests.simulation.drawing import draw
+from tests.simulation.incidents import KINDS
 from tests.simulation.observer import Observer
 from tests.simulation.playing import Result, Run
 from tests.simulation.scene import Process, Scene

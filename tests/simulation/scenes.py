@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from tests.simulation.drawing import CANDIDATE, OTHERS
+from tests.simulation.incidents import CANDIDATE, OTHERS
 from tests.simulation.scene import PlanFacts, Process, Scene, Shape, StageFacts, Truth
 
 STABLE = OTHERS[0]

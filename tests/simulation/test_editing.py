@@ -9,8 +9,9 @@ import pytest
 
 from controller.plan.reader import read_plan
 from controller.plan.source import Source
-from tests.simulation.drawing import CANDIDATE, draw
+from tests.simulation.drawing import draw
 from tests.simulation.editing import edited
+from tests.simulation.incidents import CANDIDATE
 from tests.simulation.playing import Result, Run
 from tests.simulation.scene import Edit, Incident, Process, Scene, StageFacts
 from tests.simulation.scenes import FACTS, PLAN, calm

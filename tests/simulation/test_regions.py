@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.simulation.drawing import CANDIDATE
+from tests.simulation.incidents import CANDIDATE
 from tests.simulation.playing import Result
 from tests.simulation.regions import REGIONS, drawn, in_regions, play
 from tests.simulation.scene import Incident, Process, Scene

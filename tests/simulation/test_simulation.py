@@ -9,7 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.simulation.drawing import CANDIDATE, OTHERS, draw
+from tests.simulation.drawing import draw
+from tests.simulation.incidents import CANDIDATE, OTHERS
 from tests.simulation.kills import enumerated
 from tests.simulation.playing import Result, Run
 from tests.simulation.scene import Incident, Process, Scene, StageFacts, Truth
@@ -40,7 +41,7 @@ def test_a_seed_breaks_nothing(seed: int, wires: Wires) -> None:
 
 def test_a_seed_means_the_same_run_whatever_the_hashes(wires: Wires) -> None:
     code = (
-        "from tests.simulation.drawing import CANDIDATE, OTHERS, draw\n"
+        "from tests.simulation.drawing import draw\n"
         "from tests.simulation.playing import Run\n"
         "from tests.simulation.wires import Wires\n"
         "print(*Run(draw(3), Wires(), traced=True).play().trace, sep='\\n')"
