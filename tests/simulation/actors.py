@@ -51,24 +51,24 @@ class Door:
 
     def rpc(self, kind: str, request: Any, timeout: float) -> bytes:
         """Answer a gRPC call."""
-        return self.run.call(self, kind, lambda: self._rpc(kind, request), timeout)
+        return self.run.calls.call(self, kind, lambda: self._rpc(kind, request), timeout)
 
     def v1(self, method: str, body: Any, timeout: float) -> dict[str, Any]:
         """Answer a call of the v1 API."""
-        cloud = self.run.cloud
+        cloud, call = self.run.cloud, self.run.calls.call
         if method == "PUT":
             self.run.observer.looks.attempted(self.name, body)
             sent = f"{self.name}@sim"
-            return self.run.call(self, "put", lambda: cloud.v1(cloud.put(body, sent)), timeout)
-        return self.run.call(self, "get", lambda: copied(cloud.v1(self._seen())), timeout)
+            return call(self, "put", lambda: cloud.v1(cloud.put(body, sent)), timeout)
+        return call(self, "get", lambda: copied(cloud.v1(self._seen())), timeout)
 
     def app(self, host: str, path: str, timeout: float) -> tuple[int, bytes]:
         """Answer a request to the service's own app."""
-        return self.run.call(self, "check", lambda: self._app(host, path), timeout)
+        return self.run.calls.call(self, "check", lambda: self._app(host, path), timeout)
 
     def tell(self, letters: Sequence[Letter]) -> Sequence[Delivery]:
         """Send messages to people; whatever becomes of them, the sender goes on."""
-        return self.run.call(self, "message", lambda: self.run.mailed(self, letters), 0.0)
+        return self.run.calls.call(self, "message", lambda: self.run.mailed(self, letters), 0.0)
 
     def _seen(self) -> Service:
         cloud = self.run.cloud
@@ -107,7 +107,7 @@ class Door:
         revision = force.get(tag)
         if revision is None or revision not in service.revisions:
             return 404, b"not found"
-        truth = self.run.truth_of(revision, self.run.baton.now)
+        truth = self.run.happenings.truth_of(revision, self.run.baton.now)
         code = truth.health if service.revisions[revision].ready else 503
         self.run.measured.count_own(revision, code, truth.latency)
         return code, json.dumps({"status": "healthy" if code == 200 else "ill"}).encode()
@@ -124,9 +124,9 @@ class WorldClock:
         """Return what this process takes for the time."""
         now = self.run.baton.now
         skew = self.process.skew
-        for incident in self.run.scene.incidents:
+        for incident in self.run.happenings.incidents:
             mine = incident.kind == "clock step" and incident.target == self.process.name
-            if mine and incident.start * SECOND <= now:
+            if mine and incident.aim is None and incident.start * SECOND <= now:
                 skew += incident.number
         return instant(now) + timedelta(seconds=skew)
 

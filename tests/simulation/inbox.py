@@ -46,9 +46,13 @@ class Arrived:
 
 @dataclass(eq=False)
 class Inbox:
-    """The webhooks of one run. tries: per recipient, since it was last emptied."""
+    """The webhooks of one run. tries: per recipient, since it was last emptied.
+
+    incidents: as they stand now.
+    """
 
     scene: Scene
+    incidents: Sequence[Incident]
     now: Callable[[], int]
     tries: dict[str, list[Arrived]] = field(default_factory=dict)
     longest: float = 0.0
@@ -102,10 +106,10 @@ class Inbox:
 
     def _met(self, to: str, key: str) -> Incident | None:
         seconds = self.now() / SECOND
-        for at, incident in enumerate(self.scene.incidents):
+        for at, incident in enumerate(self.incidents):
             if incident.kind != "message" or incident.target not in ("", to):
                 continue
-            if not incident.start <= seconds < incident.end:
+            if incident.aim is not None or not incident.start <= seconds < incident.end:
                 continue
             rng = Random(f"{self.scene.seed} {at} {to} {key} {self._counts[to, key]}")
             if incident.chance >= 1 or rng.random() < incident.chance:

@@ -50,6 +50,10 @@ class Observer:
             what = f"say {incident.target}"
         self.cells[self.view.state(), what, self.view.stage_kind()] += 1
 
+    def awaits(self, incident: Incident) -> None:
+        """Note until when an incident will hold that is only now known to come."""
+        self.view.last_incident = max(self.view.last_incident, incident.start, incident.end)
+
     def struck(self, incident: Incident) -> None:
         """Note in which state an incident came to pass."""
         self.begins(incident)

@@ -66,13 +66,30 @@ class Edit:
 
 
 @dataclass(frozen=True, slots=True)
+class Aim:
+    """Where the rollout must be for an incident to come. nth: at that call there, 0 at once.
+
+    state, stage: as the observer names states and kinds of stage.
+    """
+
+    state: str
+    stage: str
+    nth: int = 0
+
+    def __str__(self) -> str:
+        call = f" (call {self.nth} there)" if self.nth else ""
+        return f"{self.state}, {self.stage}{call}"
+
+
+@dataclass(frozen=True, slots=True)
 class Incident:
     """One thing that goes wrong, or that somebody does.
 
     kind: what (see `incidents`). target: which calls, or which revision. status: an error's name.
-    start, end: when it holds. nth: instead, the number of the call at which it happens. chance: how
-    often it strikes while it holds. number: whatever else the kind needs. before: of that call's
-    effect, else after it.
+    start, end: when it holds. nth: instead, the number of the call at which it happens. aim:
+    instead, where the rollout must be; start and end count from then. chance: how often it strikes
+    while it holds. number: whatever else the kind needs. before: of that call's effect, else after
+    it.
     """
 
     kind: str
@@ -84,9 +101,15 @@ class Incident:
     chance: float = 1.0
     number: float = 0.0
     before: bool = True
+    aim: Aim | None = None
+
+    def met(self, now: float) -> Incident:
+        """Return it as it comes when its aim is met, at so many seconds."""
+        return replace(self, aim=None, start=now + self.start, end=now + self.end)
 
     def __str__(self) -> str:
         when = f"call {self.nth}" if self.nth else f"{self.start:.0f}..{self.end:.0f} s"
+        when = f"{self.aim}, {when}" if self.aim is not None else when
         words = [self.kind, self.target, self.status]
         extra = f" ({self.number:g})" if self.number else ""
         often = f" {self.chance:.0%}" if self.chance < 1 else ""

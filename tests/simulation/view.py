@@ -44,7 +44,8 @@ class View:
     def __post_init__(self) -> None:
         self.facts = self.scene.facts  # of the plan that the record has
         self.told = Told(self.scene.facts.tells, self.cloud.region)
-        self.last_incident = max((max(i.start, i.end) for i in self.scene.incidents), default=0.0)
+        timed = (one for one in self.scene.incidents if one.aim is None)
+        self.last_incident = max((max(one.start, one.end) for one in timed), default=0.0)
         # Where a write of annotations alone moves no version, the server lets the next one pass
         # over it unseen: nothing that a client does can hold what only annotations said.
         self.guarded = self.scene.shape.version_on_notes
