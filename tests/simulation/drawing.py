@@ -19,6 +19,7 @@ from tests.simulation.scene import (
     StageFacts,
     Truth,
 )
+from tests.simulation.timing import draw_timed
 
 
 def draw(seed: int, *, kinds: frozenset[str] = frozenset((*KINDS, *LATER))) -> Scene:
@@ -51,7 +52,7 @@ def draw(seed: int, *, kinds: frozenset[str] = frozenset((*KINDS, *LATER))) -> S
     made = [(kind, _incident(rng, span, scene, kind)) for kind in chosen]
     scene = scene.with_only(tuple(incident for kind, incident in made if kind in kinds))
     if kinds >= frozenset(KINDS):
-        scene = _with_what_comes_together(seed, scene, span)
+        scene = draw_timed(seed, _with_what_comes_together(seed, scene, span))
     scene = draw_mail(seed, scene, span) if "message" in kinds else scene
     scene = _with_a_check_that_hangs(seed, scene, span) if "hang" in kinds else scene
     return draw_edit(seed, scene, span) if "edit" in kinds else scene
