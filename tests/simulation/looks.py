@@ -11,6 +11,7 @@ from tests.simulation.noted import Noted, noted
 from tests.simulation.view import View
 
 CALLS_A_TICK = 60
+EVIDENCE = ("monitoring", "descriptor", "check")  # calls that a roll back may not hang on
 PLENTY_A_MINUTE, MINUTES_ENOUGH = 100, 15
 
 
@@ -21,8 +22,10 @@ class _Seen:
     started: int = 0
     calls: int = 0
     looks: int = 0  # undisturbed ones since what must be done was there to be seen
+    sighted: int = 0  # of those, the last ones with answers of Monitoring and of checks
     last: int = 0  # when it last asked something but the API that writes go through
     disturbed: bool = True
+    blind: bool = True
     weight: int = 0  # of the candidate, as it last read it
     records: set[str | None] = field(default_factory=set)  # all that this process has seen
 
@@ -48,7 +51,8 @@ class Looks:
         if seen is None:
             return
         seen.calls += 1
-        seen.disturbed |= not undisturbed
+        seen.disturbed |= not undisturbed and kind not in EVIDENCE
+        seen.blind |= not undisturbed
         if kind in ("get", "get_service") and ok and self.view.cloud.service is not None:
             seen.weight = self.view.cloud.service.asked.get(self.view.scene.candidate, 0)
         if kind == "get_service":
@@ -56,7 +60,7 @@ class Looks:
                 seen.calls <= CALLS_A_TICK, "calls a tick are bounded", lambda: f"{seen.calls}"
             )
             seen.calls = 0
-            seen.disturbed = not (undisturbed and ok)
+            seen.disturbed = seen.blind = not (undisturbed and ok)
             if undisturbed and ok and self.view.cloud.service is not None:
                 seen.records.add(self.view.cloud.service.record)
             self.number += 1
@@ -72,41 +76,56 @@ class Looks:
         self.view.checks[f"state {state}"] += 1
         seen = self._controllers[who]
         seen.looks = 0 if seen.disturbed else seen.looks + 1
-        duty = self._duty()
+        seen.sighted = 0 if seen.blind else seen.sighted + 1
+        duty, number = self._duty(), seen.looks
+        if duty:
+            seen.sighted = 0
+        else:
+            duty, number, seen.looks = self._duty_by_evidence(), seen.sighted, 0
         if not duty:
-            seen.looks = 0
+            seen.sighted = 0
             return
-        self.view.must(
-            seen.looks <= 2, "two looks are enough", lambda: f"{duty}: {seen.looks} looks"
-        )
+        self.view.must(number <= 2, "two looks are enough", lambda: f"{duty}: {number} looks")
 
     def begin_anew(self) -> None:
         """Note that the world changed: what must be done was not there to be seen before."""
         for seen in self._controllers.values():
-            seen.looks, seen.disturbed = 0, True
+            seen.looks = seen.sighted = 0
+            seen.disturbed = seen.blind = True
 
-    def _duty(self) -> str:
-        """Return what must be done within two undisturbed looks, or nothing."""
+    def _owing(self) -> tuple[Service, Noted] | None:
+        """Return service and record where something may have to be done, None where not."""
         service, record = self.view.cloud.service, self.view.record()
         if self.view.next_one or service is None or record is None or self.view.taken_over():
-            return ""
+            return None
         if record.uid != service.uid:
-            return ""
-        mine = self.view.scene.candidate
+            return None
         if record.phase == "done" or self.view.ours is None or self.view.cannot_be_written():
+            return None
+        return service, record
+
+    def _duty(self) -> str:
+        """Return what must be done whatever Monitoring and the checks answer, or nothing."""
+        owing = self._owing()
+        if owing is None:
             return ""
-        others = [service.revisions.get(n) for n in record.before]
-        way_back = any(one is not None and one.ready for one in others)
+        service, record = owing
         if record.phase == "rolling_back":
             in_force = service.serving == service.asked and service.observed == service.generation
             return "the roll back is in force and not noted" if in_force else ""
-        if not way_back:
+        if not _has_a_way_back(service, record):
             return ""
-        candidate = service.revisions.get(mine)
+        candidate = service.revisions.get(self.view.scene.candidate)
         if candidate is None:
             return "the candidate is deleted"
-        if candidate.ready is False:
-            return "the candidate lost its readiness"
+        return "" if candidate.ready is not False else "the candidate lost its readiness"
+
+    def _duty_by_evidence(self) -> str:
+        """Return what must be done for what Monitoring or a check tells, or nothing."""
+        owing = self._owing()
+        if owing is None or owing[1].phase == "rolling_back" or not _has_a_way_back(*owing):
+            return ""
+        service, record = owing
         if self.view.plainly_bad() and self._plainly_told(service, record):
             return "the candidate plainly fails"
         return "the candidate fails its check" if self._fails_its_check(record) else ""
@@ -163,3 +182,8 @@ class Looks:
         """Tell whether this process has read a record, undisturbed."""
         seen = self._controllers.get(who)
         return seen is not None and record in seen.records
+
+
+def _has_a_way_back(service: Service, record: Noted) -> bool:
+    others = (service.revisions.get(name) for name in record.before)
+    return any(one is not None and one.ready for one in others)

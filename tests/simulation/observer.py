@@ -16,6 +16,7 @@ from tests.simulation.baton import SECOND
 from tests.simulation.cloud import Cloud, Service
 from tests.simulation.endings import FOR_GOOD, Endings
 from tests.simulation.inbox import Arrived
+from tests.simulation.incidents import CALL_FAULTS
 from tests.simulation.looks import Looks
 from tests.simulation.measured import Measured
 from tests.simulation.scene import Incident, Scene
@@ -61,7 +62,8 @@ class Observer:
         self.endings.failed += incident.number >= FOR_GOOD
         self.view.disturbed = True
         self.view.last_incident = max(self.view.last_incident, self.view.cloud.baton.now / SECOND)
-        self.looks.begin_anew()
+        if incident.kind not in (*CALL_FAULTS, "message"):  # the call's own end tells of those
+            self.looks.begin_anew()
 
     def _changed(self, old: Service | None, new: Service | None, who: str) -> None:
         self.endings.still_since = self.view.cloud.baton.now
