@@ -11,10 +11,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.simulation.report import write_section
+from tests.simulation.report import read_section, write_section
 
 ROOT = Path(__file__).resolve().parents[2]
 SEEDS_MOST = 600
@@ -271,17 +272,28 @@ def main(arguments: list[str]) -> int:
     wanted = given.names
     chosen = [m for m in MUTATIONS if not wanted or any(name in m.name for name in wanted)]
     missed = 0
-    lines = ["| breakage | found by |", "|---|---|"]
+    results: dict[str, str] = {}
     for mutation in chosen:
         said = found(mutation)
         missed += not said
         told = said or f"NOT FOUND in {SEEDS_MOST} seeds"
-        lines.append(f"| {mutation.name} | {told.partition(' (at')[0]} |")
+        results[mutation.name] = told.partition(" (at")[0]
         print(f"{mutation.name}: {told}", flush=True)
     print(f"{len(chosen) - missed} of {len(chosen)} found")
     if given.write:
-        write_section("mutations", "\n".join(lines))
+        write_section("mutations", table(read_section("mutations"), results))
     return 1 if missed else 0
+
+
+def table(old: str, results: Mapping[str, str]) -> str:
+    """Return the table with these results; those of earlier sittings stay where they stand.
+
+    What is not on the list any more goes, and so does what stood below the table.
+    """
+    rows = (line.strip("| ").partition(" | ") for line in old.splitlines() if line.startswith("|"))
+    known = {name: told for name, _, told in rows} | dict(results)
+    lines = (f"| {one.name} | {known.get(one.name, 'not yet')} |" for one in MUTATIONS)
+    return "\n".join(("| breakage | found by |", "|---|---|", *lines))
 
 
 if __name__ == "__main__":

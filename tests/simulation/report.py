@@ -16,13 +16,22 @@ STATES = (
 
 def write_section(name: str, text: str, page: Path = PAGE) -> None:
     """Replace a section of the page. Raises ValueError where its marks are missing."""
+    head, _, tail = _parted(name, page)
+    page.write_text(head + text.rstrip() + "\n" + tail, encoding="utf-8")
+
+
+def read_section(name: str, page: Path = PAGE) -> str:
+    """Return what stands in a section. Raises ValueError where its marks are missing."""
+    return _parted(name, page)[1]
+
+
+def _parted(name: str, page: Path) -> tuple[str, str, str]:
     begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
-    old = page.read_text(encoding="utf-8")
-    head, found, rest = old.partition(begin)
-    _, closed, tail = rest.partition(end)
+    head, found, rest = page.read_text(encoding="utf-8").partition(begin)
+    text, closed, tail = rest.partition(end)
     if not found or not closed:
         raise ValueError(f"{page.name} has no section {name}")
-    page.write_text(head + begin + text.rstrip() + "\n" + end + tail, encoding="utf-8")
+    return head + begin, text, end + tail
 
 
 def figures(tally: Tally) -> str:

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from tests.simulation.advances import Advances
 from tests.simulation.baton import SECOND
 from tests.simulation.cloud import MODIFIER, RECORD, Service
+from tests.simulation.incidents import CALL_FAULTS
 from tests.simulation.looks import Looks
 from tests.simulation.noted import Noted, fits, noted
 from tests.simulation.view import View
 
 OURS = ("rollout-new", "rollout-old")
 LATE_MOST = 400  # seconds that a decision may be old when its write takes effect
+LOOK_MOST, CALLS_A_LOOK = 30, 20  # of a look whose calls are answered: its seconds, without those
 
 
 @dataclass(eq=False)
@@ -164,10 +166,16 @@ class Writes:
             now = self.view.cloud.baton.now
             lost = {n: (now - self._lost_at.get(n, now)) / SECOND for n in new.asked}
             self.view.must(
-                all(since < LATE_MOST for since in lost.values()),
+                all(since < self._late_most() for since in lost.values()),
                 "nothing is rolled back onto what cannot serve",
                 lambda: f"lost for {lost} s",
             )
+
+    def _late_most(self) -> float:
+        """Return for how long, at most, a write may not know what was there to be seen. Seconds."""
+        scene = self.view.scene
+        blind = any(i.kind in (*CALL_FAULTS, "suspend") for i in scene.incidents)
+        return LATE_MOST if blind else LOOK_MOST + CALLS_A_LOOK * scene.slow
 
     def note_the_lost(self, old: Service | None, new: Service | None) -> None:
         """Note since when revisions are gone or not ready."""
