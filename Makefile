@@ -2,7 +2,7 @@
 # files it was made from sets up again. Paths in recipes are relative, so that the checkout may lie
 # under a path with spaces. Logic of more than a few lines belongs in Python.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check check-image check-gcloud fix simulate simulate-wire bench bench-gates bench-ticks calibrate lock clean
+.PHONY: help demo test check check-image check-gcloud fix simulate simulate-wire mutants bench bench-gates bench-ticks calibrate lock clean
 .DELETE_ON_ERROR:
 SHELL := /bin/sh
 
@@ -34,6 +34,10 @@ simulate: .venv/.dev ## try to break the controller in SEEDS=500 worlds, or SEED
 KILLS ?= 200
 simulate-wire: .venv/.dev ## the same over the wire: kill KILLS=200 real processes in one rollout, a quarter of an hour
 	@$(PY) -m tests.simulation.wire --kills $(KILLS)
+
+SAMPLE ?= 500
+mutants: .venv/.dev ## alter the engine a little, SAMPLE=500 ways not played yet: do tests and simulation notice?
+	@$(PY) -m tests.mutants --sample $(SAMPLE) --jobs $(JOBS)
 
 check: .venv/.dev ## format, lint, types, layer order, and what tracked files may name
 	@.venv/bin/ruff format --check $(TARGETS)

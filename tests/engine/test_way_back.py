@@ -12,6 +12,7 @@ from controller.engine.events import Shifted
 from controller.engine.observation import Gone, Observation, RevisionState, Seen, Target
 from controller.engine.record import Phase, Record, Shift
 from controller.engine.watching import windows
+from controller.engine.way_back import without
 from tests.engine.builders import MINUTE, NEW, OLD, PLAN, T0, at, running, service_of, split_asked
 
 THIRD = "api-0"
@@ -121,3 +122,11 @@ def test_a_split_that_a_person_put_on_stable_is_left_though_one_of_it_is_not_rea
     decision = decide(PLAN, record, seen_now, at(1))
     assert decision.state is State.DONE
     assert split_asked(decision) == BOTH
+
+
+@pytest.mark.parametrize(("others", "stable"), [((20, 30), "api-9"), ((25, 25), "api-0")])
+def test_the_greatest_of_those_left_is_stable_from_then_on_of_equals_the_first(
+    others: tuple[int, int], stable: str
+) -> None:
+    before = {"api-9": others[1], OLD: 50, "api-0": others[0]}
+    assert without(running(before=before), frozenset({OLD})).stable == stable

@@ -1,0 +1,230 @@
+"""What may notice a mutant: tests, then rollouts of the simulation; and which lines each runs.
+
+A test or rollout that runs no line of a mutant cannot notice it. So each is run once with a trace,
+and what it reached is kept; a changed test file is traced anew.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any
+
+from tests.mutants.mutants import ROOT, Mutant, files, places_of
+
+KEPT = ROOT / "build" / "mutants" / "reached.json"
+SIMULATION = "simulation: "
+# The tests of the altered code itself come first, the slow ones through the command line last.
+ORDER = ("tests/engine/", "tests/reconciler/", "tests/simulation/", SIMULATION, "tests/")
+TESTS = ("tests/engine", "tests/reconciler", "tests/simulation", "tests/notify")
+# They start processes of their own, in which there is no mutant.
+LEFT_OUT = ("tests/simulation/test_wire", "tests/cli/test_gcloud", "tests/cli/test_streams")
+
+
+@dataclass(frozen=True)
+class Finder:
+    """A test or a rollout. seconds: of CPU, traced. reached: place → its lines, as bits.
+
+    source: a digest of the file it stands in.
+    """
+
+    name: str
+    seconds: float
+    passed: bool
+    source: str
+    reached: Mapping[str, int]
+    outcome: str = ""
+
+    @property
+    def by_simulation(self) -> bool:
+        return self.name.startswith(SIMULATION)
+
+    @property
+    def rank(self) -> tuple[int, float]:
+        """Return its place in the order in which they are tried."""
+        first = next(n for n, start in enumerate(ORDER) if self.name.startswith(start))
+        return max(first, 2) if first < ORDER.index(SIMULATION) else first, self.seconds
+
+
+# Which lines are reached ------------------------------------------------------------------------
+
+
+@dataclass
+class Trace:
+    """Lines of the altered files that were run, while it is switched on."""
+
+    lines: dict[str, set[int]] = field(default_factory=dict)
+    _left: dict[CodeType, set[int]] = field(default_factory=dict)
+
+    def __enter__(self) -> Trace:
+        self.lines = {str(ROOT / file): set() for file in files()}
+        self._left = {}
+        threading.settrace(self._called)
+        sys.settrace(self._called)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.settrace(None)
+        threading.settrace(None)
+
+    def _called(self, frame: FrameType, _event: str, _arg: object) -> Callable[..., Any] | None:
+        code = frame.f_code
+        seen = self.lines.get(code.co_filename)
+        if seen is None:
+            return None
+        left = self._left.get(code)
+        if left is None:
+            left = self._left[code] = {line for _, _, line in code.co_lines() if line}
+            left.discard(code.co_firstlineno)
+        if not left:
+            return None
+
+        def ran(frame: FrameType, event: str, _arg: object) -> Callable[..., Any] | None:
+            if event == "line":
+                seen.add(frame.f_lineno)
+                left.discard(frame.f_lineno)
+            return ran
+
+        seen.add(code.co_firstlineno)
+        return ran
+
+    def reached(self) -> dict[str, int]:
+        """Return place → the lines of it that were run, counted from its first, as bits."""
+        bits: dict[str, int] = {}
+        for file in files():
+            seen = self.lines[str(ROOT / file)]
+            for place, (first, last) in places_of(file).items():
+                found = sum(1 << (line - first) for line in range(first, last + 1) if line in seen)
+                if found:
+                    bits[f"{file}:{place}"] = found
+        return bits
+
+
+# Kept between sittings --------------------------------------------------------------------------
+
+
+def source_of(name: str) -> str:
+    """Return a digest of what a finder's text is in."""
+    if name.startswith(SIMULATION):
+        texts = sorted((ROOT / "tests" / "simulation").glob("*.py"))
+        texts = [path for path in texts if not path.name.startswith("test_")]
+    else:
+        texts = [ROOT / name.partition("::")[0]]
+    data = b"".join(path.read_bytes() for path in texts)
+    return hashlib.sha256(data).hexdigest()[:12]
+
+
+@dataclass
+class Finders:
+    """All that may notice. digests: of every place when it was traced; a changed one is not known
+    line by line any more. there: who can be run in this sitting."""
+
+    known: dict[str, Finder]
+    digests: dict[str, str]
+    there: frozenset[str] = frozenset()
+
+    @classmethod
+    def read(cls, path: Path) -> Finders:
+        """Return what is known from earlier sittings."""
+        if not path.exists():
+            return cls({}, {})
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        known = {name: Finder(name, **one) for name, one in kept["known"].items()}
+        return cls(known, kept["digests"])
+
+    def store(self, path: Path) -> None:
+        """Keep it."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        known = {
+            name: {key: value for key, value in vars(one).items() if key != "name"}
+            for name, one in self.known.items()
+        }
+        path.write_text(json.dumps({"known": known, "digests": self.digests}), encoding="utf-8")
+
+    def to_trace(self, names: Iterable[str]) -> list[str]:
+        """Return those not known, or changed since."""
+        self.there = frozenset(names)
+        digest: dict[str, str] = {}
+        missing = []
+        for name in sorted(self.there):
+            file = name.partition("::")[0] if "::" in name else SIMULATION
+            digest.setdefault(file, source_of(name))
+            if name not in self.known or self.known[name].source != digest[file]:
+                missing.append(name)
+        return missing
+
+    def of(self, mutant: Mutant) -> list[Finder]:
+        """Return who may notice a mutant, in the order to try them."""
+        spots = self._spots(mutant)
+        may = [
+            one
+            for one in self.known.values()
+            if one.name in self.there and one.passed
+            if any(one.reached.get(place, 0) & bits for place, bits in spots.items())
+        ]
+        return sorted(may, key=lambda one: one.rank)
+
+    def _spots(self, mutant: Mutant) -> dict[str, int]:
+        place = f"{mutant.file}:{mutant.place}"
+        if place not in self._functions:
+            return self._mentions(mutant.place)
+        first = places_of(mutant.file)[mutant.place][0]
+        if self.digests.get(place) != mutant.digest:
+            return {place: -1}
+        lines = range(mutant.lines[0] - first, mutant.lines[1] - first + 1)
+        bits = sum(1 << line for line in lines if line >= 0)
+        return {place: bits}
+
+    @cached_property
+    def _functions(self) -> dict[str, tuple[str, ast.FunctionDef]]:
+        found = {}
+        for file in files():
+            tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
+            spans = places_of(file)
+            starts = {(first, name) for name, (first, _) in spans.items()}
+            for node in ast.walk(tree):
+                if isinstance(node, ast.FunctionDef):
+                    start = min([node.lineno, *(one.lineno for one in node.decorator_list)])
+                    for first, name in starts:
+                        if first == start and name.rpartition(".")[2] == node.name:
+                            found[f"{file}:{name}"] = (file, node)
+        return found
+
+    def _mentions(self, place: str) -> dict[str, int]:
+        """Return the functions that name a constant, or a class with the default of a field."""
+        owner, _, name = place.rpartition(".")
+        wanted = owner or name
+        spots: dict[str, int] = defaultdict(int)
+        for function, (_, node) in self._functions.items():
+            for one in ast.walk(node):
+                named = one.id if isinstance(one, ast.Name) else getattr(one, "attr", "")
+                if named == wanted or (owner and named == name):
+                    spots[function] = -1
+        return spots
+
+
+def within(finders: list[Finder], seconds: float, first: Iterable[str] = ()) -> Iterator[Finder]:
+    """Yield finders of each kind until they took so long; those named first, first."""
+    early = set(first)
+    spent: dict[int, float] = defaultdict(float)
+    for one in sorted(finders, key=lambda one: (one.name not in early, one.rank)):
+        kind = one.rank[0]
+        if spent[kind] and spent[kind] + one.seconds > seconds:
+            continue
+        spent[kind] += one.seconds
+        yield one
+
+
+def clock() -> float:
+    """Return the seconds of CPU this process took."""
+    return time.process_time()
