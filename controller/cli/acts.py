@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from controller.cli import options
-from controller.cli.stops import Code, Stop, as_stop
+from controller.cli import options, questions
+from controller.cli.stops import Code, Stop, as_stop, without_it
 from controller.ports import PortError
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from controller.cli.target import Target
     from controller.cli.wiring import Connection
-    from controller.engine.record import Record
-    from controller.plan.model import Plan
+    from controller.engine.events import Message
+    from controller.engine.lost import Lost
     from controller.reconciler import Tick
 
 _EXAMPLE = "\b\nExample:\n  rollout {} --region us-central1 --project ion-prod"
@@ -78,13 +78,13 @@ def pause(**given: Any) -> None:
 )
 def resume(**given: Any) -> None:
     """Run resume."""
-    _run("resume", given, question=_taking_back)
+    _run("resume", given, question=questions.taking_back)
 
 
 @_command("advance", "Go to the next stage now. Names the gates it skips, and asks.", "advance api")
 def advance(**given: Any) -> None:
     """Run advance."""
-    _run("advance", given, question=_skipping)
+    _run("advance", given, question=questions.skipping)
 
 
 @_command(
@@ -94,7 +94,7 @@ def advance(**given: Any) -> None:
 )
 def promote(**given: Any) -> None:
     """Run promote."""
-    _run("promote", given, question=_skipping)
+    _run("promote", given, question=questions.skipping)
 
 
 @_command(
@@ -119,10 +119,15 @@ def rollback(*, to_stage: int | None, to_revision: str | None, **given: Any) -> 
     )
 
 
-@_command("cancel", "End the rollout and leave the traffic as it is.", "cancel ion-api")
+@_command(
+    "cancel",
+    "End the rollout and leave the traffic as it is (asks first). Where its record vanished or "
+    "cannot be read it is shown, and replaced.",
+    "cancel ion-api",
+)
 def cancel(**given: Any) -> None:
     """Run cancel."""
-    _run("cancel", given, question=_leaving)
+    _run("cancel", given, question=questions.leaving)
 
 
 # Doing it ---------------------------------------------------------------------------------------
@@ -180,8 +185,7 @@ def _noting(stops: list[click.ClickException], found: Target) -> Iterator[None]:
         yield
     except (Stop, PortError, Unreadable) as error:
         unread = isinstance(error, Unreadable)
-        mend = f"`rollout rollback {found.place}` works without it"
-        stops.append(Stop(str(error), mend) if unread else as_stop(error))
+        stops.append(Stop(str(error), without_it(found.place)) if unread else as_stop(error))
         write(sys.stderr, f"{found.name.region}: {stops[-1].message}")
 
 
@@ -211,11 +215,11 @@ def _do(act: Act, found: Target, given: dict[str, Any]) -> Tick | None:
     word, connection = act.word, act.connection
     if given["all_regions"] and word in {"advance", "promote"}:
         _wait_for_turn(connection, f"`rollout {word} {found.place}` begins it before its turn")
-    _ask_first(act, found, given)
+    shown = _ask_first(act, found, given)
     ports, name = connection.ports, connection.name
     by, reason = connection.person(), given["reason"]
     done = deeds.perform(
-        ports, name, word, by, reason, stage=act.stage, to_revision=act.to_revision
+        ports, name, word, by, reason, stage=act.stage, to_revision=act.to_revision, shown=shown
     )
     if isinstance(done, Refusal):
         if done.exit_code:
@@ -233,39 +237,41 @@ def _see(act: Act, found: Target, given: dict[str, Any], done: Tick) -> None:
     from controller.reconciler import Reconciler
 
     word, ports, name = act.word, act.connection.ports, act.connection.name
+    told, at = _told(word, done), done.at
+    said = _messages(done)
     if word in {"rollback", "reject"}:
-        told = _told(word, done)
         done, took = seen.rolled_back(Reconciler(ports, name), done)
         _show_messages(done, given["output"])
-        _say(f"{told}; in force after {took}", found, given, done, at=done.at)
-        return
-    if word == "promote":
-        told, at = _told(word, done), done.at
+        said += _messages(done)
+        told += f"; in force after {took}"
+    elif word == "promote":
         done = seen.promoted(Reconciler(ports, name), done, found.place)
-        took = f"; in force after {minutes_shown(done.at - at)}" if done.at > at else ""
-        _say(told + took, found, given, done, at=done.at)
-        return
-    later = _later(done) if word == "approve" else ""
-    _say(_told(word, done) + later, found, given, done, at=done.at)
+        told += f"; in force after {minutes_shown(done.at - at)}" if done.at > at else ""
+    elif word == "approve":
+        told += _later(done)
+    _say(told, found, given, done, said, at=done.at)
 
 
 def _wait_for_turn(connection: Connection, mend: str) -> None:
     """Leave a region in line alone where all are meant: only who names it begins it now."""
-    record = _record_of(connection)
+    record = questions.record_of(connection)
     if record is not None and record.waits_for:
         raise Refused(f"its turn comes when {record.waits_for} is promoted", mend)
 
 
-def _ask_first(act: Act, found: Target, given: dict[str, Any]) -> None:
-    from controller.cli.views.text import harmless
-
-    asked = act.question(act.connection) if act.question is not None and not given["yes"] else ""
-    if asked and not _at_terminal():
-        mend = f"`rollout {act.word} {found.place} --yes` does it without asking"
-        raise Stop(f"{act.word} asks first, and there is no terminal", mend, Code.USAGE)
+def _ask_first(act: Act, found: Target, given: dict[str, Any]) -> Lost | None:
+    """Ask where it must be asked; return the lost record that was shown with the question."""
+    if act.question is None or given["yes"]:
+        return None
+    lost = questions.lost_at(act.connection)
+    if lost is not None and act.word not in {"rollback", "cancel"}:
+        return None  # it is refused: there is nothing to ask
+    asked = act.question(act.connection)
+    where = f"{found.name.region}: " if given["all_regions"] else ""
     if asked:
-        where = f"{found.name.region}: " if given["all_regions"] else ""
-        click.confirm(harmless(where + asked), abort=True, err=True)
+        again = f"rollout {act.word} {found.place} --yes"
+        questions.confirm(act.word, where + questions.over(lost) + asked, lost, again)
+    return lost
 
 
 def _later(tick: Tick) -> str:
@@ -279,14 +285,18 @@ def _later(tick: Tick) -> str:
 
 
 def _show_messages(tick: Tick, output: str) -> None:
-    """Say on stderr who was told of an act, and who could not be."""
+    """Say on stderr what else there is to say of an act: what it replaced, who was told of it."""
     from controller.cli.views import text
+
+    for event in _messages(tick) if output == "text" else ():
+        for line in text.lines(event):
+            text.write(sys.stderr, line)
+
+
+def _messages(tick: Tick) -> tuple[Message, ...]:
     from controller.engine.events import Message
 
-    for event in tick.events if output == "text" else ():
-        if isinstance(event, Message):
-            for line in text.lines(event):
-                text.write(sys.stderr, line)
+    return tuple(event for event in tick.events if isinstance(event, Message))
 
 
 def _split(tick: Tick) -> dict[str, int]:
@@ -313,8 +323,15 @@ def _told(word: str, tick: Tick) -> str:
 
 
 def _say(
-    text: str, found: Target, given: dict[str, Any], tick: Tick | None = None, *, at: datetime
+    text: str,
+    found: Target,
+    given: dict[str, Any],
+    tick: Tick | None = None,
+    said: tuple[Message, ...] = (),
+    *,
+    at: datetime,
 ) -> None:
+    """Say how it ended; scripts are told then what people were told as it happened (said)."""
     from controller.cli.views import make
     from controller.cli.views.text import write
     from controller.engine.events import Finished
@@ -334,72 +351,8 @@ def _say(
     commands = (f"rollout status {found.place}",)
     view = make("json", sys.stdout, sys.stderr, live=False)
     about = {"region": region} if region else {}
-    view.about(about).show(Finished(at, named, text, split, next=commands))
+    view = view.about(about)
+    for message in said:
+        view.show(message)
+    view.show(Finished(at, named, text, split, next=commands))
     view.close()
-
-
-def _at_terminal() -> bool:
-    return sys.stdin.isatty() and sys.stderr.isatty()
-
-
-# What is asked ----------------------------------------------------------------------------------
-
-
-def _skipping(connection: Connection) -> str:
-    """Name what is skipped: another region's turn, a closed window, gates and their verdicts."""
-    from controller.cli.deeds import plan_of
-
-    record = _record_of(connection)
-    plan = plan_of(record)
-    closed = _turn(record) + _closed(plan, connection)
-    if record is None or plan is None or record.stage < 0:
-        return f"{closed}Go on without waiting for the checks?"
-    last = record.verdicts
-    gates = [f"{g.name} ({last.get(g.name, 'not judged')})" for g in plan.gates_at(record.stage)]
-    skipped = f"the gates {', '.join(gates)}" if gates else "the rest of the hold"
-    return f"{closed}Skip {skipped}?"
-
-
-def _record_of(connection: Connection) -> Record | None:
-    from controller.engine.codec import decode
-
-    service = connection.ports.router.observe(connection.name)
-    return decode(service.record_text) if service.record_text else None
-
-
-def _turn(record: Record | None) -> str:
-    """Say that another region comes first: who begins this one now decides against the plan."""
-    waits_for = record.waits_for if record is not None else ""
-    return f"It is not this region's turn before {waits_for} is promoted. " if waits_for else ""
-
-
-def _closed(plan: Plan | None, connection: Connection) -> str:
-    """Say that the window is closed: who goes on now decides against the plan."""
-    from controller.plan.window import closed_text, is_open
-
-    rule = plan.when.advance_only if plan else None
-    if rule is None or is_open(rule, connection.now()):
-        return ""
-    opens = closed_text(rule, connection.now()).removeprefix("the window ")
-    return f"The window is closed ({opens}). "
-
-
-def _taking_back(connection: Connection) -> str:
-    """Ask only where another hand changed the traffic."""
-    from controller.engine.codec import decode
-    from controller.engine.moves import expected_split
-    from controller.engine.split import split_text
-
-    service = connection.ports.router.observe(connection.name)
-    record = decode(service.record_text) if service.record_text else None
-    if record is None or service.asked == expected_split(record):
-        return ""
-    ours = split_text(expected_split(record))
-    return f"Traffic is {split_text(service.asked)}. Put it back to {ours}?"
-
-
-def _leaving(connection: Connection) -> str:
-    from controller.engine.split import split_text
-
-    service = connection.ports.router.observe(connection.name)
-    return f"End the rollout and leave the traffic at {split_text(service.asked)}?"

@@ -44,7 +44,12 @@ LONGEST_JOB = timedelta(hours=6)  # what CI services commonly let a job run
 @click.option("--no-wait", is_flag=True, help="Leave after one look; run it again to go on.")
 @click.option("--dry-run", is_flag=True, help="Show what would be done; write nothing.")
 @click.option("--observe", is_flag=True, help="Say what a whole rollout would do; move nothing.")
-@click.option("--replace", "replacing", is_flag=True, help="Roll a running one back first.")
+@click.option(
+    "--replace",
+    "replacing",
+    is_flag=True,
+    help="Roll a running one back first; replace a lost record (asks).",
+)
 @click.option("--replan", is_flag=True, help="Take a changed plan for stages not yet reached.")
 @click.option("--again", is_flag=True, help="Even if this candidate was rolled back before.")
 @options.reason
@@ -88,16 +93,17 @@ def apply(
       rollout apply plans/ion-api.yaml --no-wait             on a schedule, from CI
     """
     from controller.cli import observe as watch
+    from controller.cli.beginning import may_replace
     from controller.cli.dry_run import rehearsed
     from controller.cli.following import Detached, follow, leave, leaving_on_signals
     from controller.cli.run import Run
     from controller.cli.views import make
 
-    del yes  # nothing is asked here; it is taken so that scripts may always give it
     if observe:
         beside = {"--no-wait": no_wait, "--dry-run": dry_run, "--replace": replacing}
         watch.refuse(beside | {"--replan": replan, "--image": image is not None})
-    view = make(output, sys.stdout, sys.stderr, live=True, observed=observe)
+    # A question needs the terminal for itself: nothing is drawn before it.
+    view = make(output, sys.stdout, sys.stderr, live=not replacing, observed=observe)
     run = Run(view, timeout=timeout, no_wait=no_wait)
     try:
         with leaving_on_signals(run):
@@ -120,6 +126,10 @@ def apply(
                 replan=replan,
                 image=image or "",
             )
+            if replacing:
+                run.over = may_replace(run, ask=not (yes or dry_run))
+                if output == "text":
+                    run.view = view = make(output, sys.stdout, sys.stderr, live=True)
             walk = watch.observed if observe else rehearsed if dry_run else follow
             code = walk(run, wish)
     except Detached:

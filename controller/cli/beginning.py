@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import click
+
+from controller.cli import questions
 from controller.cli.ending import Ending
 from controller.cli.run import Leg, Run
 from controller.cli.stops import Code, Stop
 from controller.engine.begin import Attach, Nothing, Wish
 from controller.engine.decision import Action, Refusal, State
 from controller.engine.events import Finished, Started
+from controller.engine.lost import Lost, lost_of
 from controller.engine.observation import ServiceName
 from controller.reconciler import Reconciler, Tick
 
@@ -29,7 +33,33 @@ def begin_all(run: Run, wish: Wish, stay: Stay) -> None:
     if len(run.legs) > 1:
         wish, after = _looked_ahead(run, wish)
     for leg in reversed(run.legs):
-        _begin(run, leg, replace(wish, after=after[leg.name]), stay)
+        over = run.over.get(leg.name)
+        _begin(run, leg, replace(wish, after=after[leg.name], over=over), stay)
+
+
+def may_replace(run: Run, *, ask: bool) -> dict[ServiceName, Lost]:
+    """Return the lost records that `--replace` may write over, each as a person was shown it.
+
+    ask: nobody said --yes. One that will be refused is not asked about. Raises PortError, and Stop
+    where the answer is no, or nobody can give one.
+    """
+    assert run.connection is not None
+    found: dict[ServiceName, Lost] = {}
+    for name in run.names:
+        lost = lost_of(run.connection.ports.router.observe(name))
+        if lost is None:
+            continue
+        found[name] = lost
+        if not ask or lost.under_way:
+            continue
+        where = f"{name.region}: " if len(run.names) > 1 else ""
+        asked = f"{where}{questions.over(lost)}Begin a new rollout from this split?"
+        again = f"rollout apply {run.place} --replace --yes"
+        try:
+            questions.confirm("apply --replace", asked, lost, again)
+        except click.Abort as error:
+            raise Stop("the answer was no: nothing was written") from error
+    return found
 
 
 def _looked_ahead(run: Run, wish: Wish) -> tuple[Wish, dict[ServiceName, str]]:
@@ -39,7 +69,7 @@ def _looked_ahead(run: Run, wish: Wish) -> tuple[Wish, dict[ServiceName, str]]:
     for leg in run.legs:
         for event in leg.reconciler.make_up():  # before any region may refuse
             leg.view.show(event)
-        begun, _ = leg.reconciler.preview(wish)
+        begun, _ = leg.reconciler.preview(replace(wish, over=run.over.get(leg.name)))
         if isinstance(begun, Refusal):
             raise Stop(f"{leg.region}: {begun.reason}", begun.mend, begun.exit_code)
         if isinstance(begun, Attach):

@@ -10,10 +10,11 @@ import difflib
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from controller.engine import acts
+from controller.engine import acts, recordless
 from controller.engine.decision import Decision, Refusal
+from controller.engine.lost import Lost
 from controller.engine.observation import ServiceName, ServiceState
-from controller.engine.record import Record
+from controller.engine.record import Phase, Record
 from controller.plan.model import Plan
 from controller.ports import PortError, Ports
 from controller.reconciler import Tick, people
@@ -40,14 +41,21 @@ def perform(
     *,
     stage: int | None = None,
     to_revision: str | None = None,
+    shown: Lost | None = None,
 ) -> Tick | Refusal:
     """Do what the word says; raises PortError.
 
     stage: 1-based; for approve and reject the one that is meant, for rollback the one to go to.
+    shown: the lost record that a person was asked about; a cancel then ends no other.
     """
     if word == "rollback":
         return _roll_back(ports, name, by, reason, stage, to_revision)
-    return people.act(ports, name, _deed(word, by, reason, stage))
+
+    def without(lost: Lost, service: ServiceState, now: datetime) -> Decision | Refusal:
+        return recordless.cancel(lost, service, now, by, reason, shown)
+
+    deed = _deed(word, by, reason, stage)
+    return people.act(ports, name, deed, without if word == "cancel" else None)
 
 
 def _deed(
@@ -78,7 +86,10 @@ def _roll_back(
     def deed(record: Record | None, service: ServiceState, now: datetime) -> Decision | Refusal:
         plan = plan_of(record) if to_stage is not None else None
         # Only where no record tells the way back is the list of revisions worth a call.
-        revisions = () if record is not None else ports.router.revisions(name)
+        known = record is not None and (
+            record.phase is not Phase.DONE or recordless.tells_a_way_back(record)
+        )
+        revisions = () if known else ports.router.revisions(name)
         return acts.roll_back_now(
             record,
             service,

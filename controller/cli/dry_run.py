@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from controller.cli.ending import Ending
@@ -30,7 +31,8 @@ def rehearsed(run: Run, wish: Wish) -> int:
         reason, _ = _told(run, wish, Reconciler(ports, name), _head(names, number))
         split = {}
     image = f" --image {wish.image}" if wish.image else ""
-    return _end(run, reason, split, f"rollout apply {run.place}{image}")
+    over = " --replace" if run.over else ""
+    return _end(run, reason, split, f"rollout apply {run.place}{image}{over}")
 
 
 def _head(names: Sequence[ServiceName], number: int) -> str:
@@ -45,7 +47,7 @@ def _told(run: Run, wish: Wish, reconciler: Reconciler, head: str) -> tuple[str,
     """Show what would be done in one region; return how that ends, and the split now."""
     if head:
         run.message("info", head)
-    begun, service = reconciler.preview(wish)
+    begun, service = reconciler.preview(replace(wish, over=run.over.get(reconciler.name)))
     lines: tuple[str, ...]
     match begun:
         case Refusal(reason, mend, code):

@@ -13,6 +13,7 @@ from controller.cli.stops import Code
 from controller.engine import hints
 from controller.engine.decision import State
 from controller.engine.events import Finished
+from controller.engine.lost import Lost
 from controller.engine.moves import expected_split
 from controller.engine.observation import Seen
 from controller.engine.split import split_text
@@ -155,6 +156,12 @@ def of_open(tick: Tick, place: str, served: int, why: str = "") -> Ending:
     return Ending(Finished(tick.at, outcome, reason, split_of(tick), took, served, commands), code)
 
 
+def of_lost(at: datetime, lost: Lost, place: str) -> Ending:
+    """Return the ending of a command that finds a rollout whose record vanished: taken over."""
+    commands = hints.of_lost(lost, place)
+    return Ending(Finished(at, "taken_over", lost.told, lost.asked, next=commands), Code.SPLIT)
+
+
 def of_error(at: datetime, reason: str, last: Tick | None, place: str) -> Ending:
     """Return the ending of a command that an error stops: 6 while traffic is split, else 1."""
     split: Mapping[str, int] = split_of(last) if last else {}
@@ -169,7 +176,9 @@ def split_of(tick: Tick) -> Mapping[str, int]:
     """Return revision → percent as this tick left it, as far as it is known."""
     decision = tick.decision
     if decision.write is not None and not tick.problem:
-        return {t.revision: t.percent for t in decision.write.targets if t.revision and t.percent}
+        shares = [(t.revision, t.percent) for t in decision.write.targets if t.percent]
+        if all(name for name, _ in shares):
+            return {name: percent for name, percent in shares if name}
     match tick.observation.service:
         case Seen(service):
             return service.asked

@@ -120,13 +120,17 @@ def _of_service(found: Target, name: ServiceName) -> Story:
     from controller.cli import story, wiring
     from controller.cli.stops import Stop
     from controller.engine.codec import Unreadable, decode
+    from controller.engine.lost import ended_here, lost_of
     from controller.plan.compact import from_json
 
     connection = wiring.connect(name, os.environ)
-    text = connection.ports.router.observe(name).record_text
+    service = connection.ports.router.observe(name)
+    text = service.record_text
     if text is None:
         look = "its past can be judged by `rollout replay`"
-        raise Stop(f"no rollout ever ran on {name.service} in {name.region}", look)
+        lost = lost_of(service)
+        gone = lost.told if lost is not None else ended_here(service)
+        raise Stop(gone or f"no rollout ever ran on {name.service} in {name.region}", look)
     try:
         record = decode(text)
     except Unreadable as error:

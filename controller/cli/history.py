@@ -57,24 +57,29 @@ def _of_one(found: Target, output: str, *, several: bool) -> None:
     """Show one service's record."""
     import sys
 
-    from controller.cli.stops import Stop
+    from controller.cli.stops import Stop, without_it
     from controller.cli.views.json import write_line
     from controller.cli.views.text import write
     from controller.engine.codec import Unreadable, decode
+    from controller.engine.lost import ended_here, lost_of
 
-    text = found.connect().ports.router.observe(found.name).record_text
+    service = found.connect().ports.router.observe(found.name)
+    text = service.record_text
     try:
         record = decode(text) if text is not None else None
     except Unreadable as error:
-        mend = f"`rollout rollback {found.place}` works without it"
+        mend = without_it(found.place)
         raise Stop(f"the record on the service cannot be read: {error}", mend) from error
+    lost = lost_of(service) if record is None else None
+    gone = lost.told if lost is not None else ended_here(service)
     if several and output == "text":
         write(sys.stdout, f"{found.name.service} ({found.name.region})")
     if output == "json":
         named = {"service": found.name.service, "region": found.name.region}
-        write_line(sys.stdout, plain(record) | (named if several else {}))
+        told = {"gone": gone} if gone else {}
+        write_line(sys.stdout, plain(record) | told | (named if several else {}))
         return
-    for line in lines(record):
+    for line in (gone,) if gone else lines(record):
         write(sys.stdout, line)
 
 

@@ -32,6 +32,7 @@ def cli(ctx: click.Context, *, project: str | None, regions: tuple[str, ...], ou
     from controller.cli.views.standing import plain, standing
     from controller.cli.views.text import terminal_width, write
     from controller.cli.wiring import connections
+    from controller.engine.lost import ended_here, lost_of
 
     here = area(project, regions)
     there = list(regions_of(here, connections(os.environ)))
@@ -40,7 +41,7 @@ def cli(ctx: click.Context, *, project: str | None, regions: tuple[str, ...], ou
             standing(service, region.at, here.place(service.name))
             for region in there
             for service in region.services
-            if service.record_text is not None
+            if service.record_text is not None or lost_of(service) or ended_here(service)
         ),
         key=standings.order,
     )

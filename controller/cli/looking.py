@@ -18,6 +18,7 @@ from controller.engine.codec import Unreadable
 from controller.engine.decision import Decision, State
 from controller.engine.duty import assumed
 from controller.engine.events import Asked, Decided, Event, Judged, Message, Shifted, Started
+from controller.engine.lost import Vanished, lost_of
 from controller.engine.observation import NotSeen, Observation, Seen, ServiceName
 from controller.engine.record import Phase, Record, Transition
 from controller.engine.split import shares
@@ -55,12 +56,18 @@ class Looker:
         self._is_unwatched = False
 
     def look(self) -> Tick | None:
-        """Look once; None: there is no rollout. Raises PortError, and Unreadable."""
+        """Look once; None: there is no rollout.
+
+        Raises PortError; Unreadable and Vanished where nothing was seen of it before.
+        """
         service = self._ports.router.observe(self._name)
         here = standing(service, self._ports.clock.now(), self._place)
         if here.unreadable:
             raise Unreadable(here.unreadable)
-        if self._record is None and here.state is None:
+        if self._record is None and here.record is None:
+            lost = lost_of(service)
+            if lost is not None:
+                raise Vanished(lost)
             return None
         if self._measured:
             here = measured(here, self._ports.metrics)

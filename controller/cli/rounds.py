@@ -18,12 +18,13 @@ import click
 from controller.cli import ending
 from controller.cli.ending import Ending
 from controller.cli.passing import after_one, one_pass
-from controller.cli.stops import Code, Stop, as_stop
+from controller.cli.stops import Code, Stop, as_stop, without_it
 from controller.cli.target import Target
 from controller.cli.wiring import Connection, wall_clock
 from controller.engine.codec import Unreadable
 from controller.engine.duty import SCHEDULE
 from controller.engine.events import Finished
+from controller.engine.lost import Vanished
 from controller.engine.observation import ServiceName, ServiceState
 from controller.reconciler import Reconciler, Tick
 
@@ -64,6 +65,8 @@ def pass_over(connect: Callable[[ServiceName], Connection], job: Job) -> Passed:
         listed = job.listed if job.at is not None and at - job.at < FRESH else None
         reconciler = Reconciler(connection.ports, job.target.name, SCHEDULE, given=job.target.plan)
         ticks.extend(one_pass(reconciler, listed))
+    except Vanished as error:
+        return Passed(job.target, (), ending.of_lost(at, error.lost, place))
     except Exception as error:
         stop = _as_stop(error, place)
         return Passed(job.target, tuple(ticks), _of_error(at, stop, ticks, place), stop)
@@ -76,7 +79,7 @@ def pass_over(connect: Callable[[ServiceName], Connection], job: Job) -> Passed:
 
 def _as_stop(error: Exception, place: str) -> click.ClickException:
     if isinstance(error, Unreadable):
-        return Stop(str(error), f"`rollout rollback {place}` works without it")
+        return Stop(str(error), without_it(place))
     return as_stop(error)
 
 

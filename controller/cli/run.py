@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from controller.cli.ending import Ending
 from controller.cli.stops import Code
 from controller.cli.wiring import wall_clock
 from controller.engine.events import Message
+from controller.engine.lost import Lost
 from controller.engine.observation import ServiceName
 from controller.engine.record import Ask, AskKind
 from controller.reconciler import Reconciler, Tick
@@ -49,7 +50,7 @@ class Run:
 
     place: what the command was about. names: the service in each region, in the plan's order.
     observes: no traffic is moved. answer: what is done when a person is asked; None: a scenario's
-    people are told.
+    people are told. over: the lost records that may be replaced, as they were shown.
     """
 
     view: View
@@ -63,6 +64,7 @@ class Run:
     is_finished: bool = False
     observes: bool = False
     answer: Callable[[Ask], None] | None = None
+    over: Mapping[ServiceName, Lost] = field(default_factory=dict)
 
     def now(self) -> datetime:
         """Return the time of the world; before there is one, the system's."""

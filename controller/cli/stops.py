@@ -62,6 +62,8 @@ class InvalidPlan(Stop):
 def as_stop(error: Exception) -> click.ClickException:
     """Return what to show for an error that nobody caught."""
     from controller.engine.codec import Unreadable
+    from controller.engine.hints import listed, of_lost
+    from controller.engine.lost import Vanished
     from controller.plan.diagnostics import PlanInvalid, render
     from controller.plan.hiding import without_secrets
     from controller.ports import PortError
@@ -73,11 +75,13 @@ def as_stop(error: Exception) -> click.ClickException:
             return InvalidPlan(render(found))
         case PortError(what=what, mend=mend):
             return Stop(what, mend)
+        case Vanished(lost=lost):
+            return Stop(lost.told, listed(of_lost(lost, "SERVICE")), Code.SPLIT)
         case Unreadable():
             told, why = "the record on the service cannot be read", str(error)
             return Stop(
                 why if why.startswith(told) else f"{told}: {why}",
-                "nothing was written; `rollout rollback SERVICE` works without it",
+                f"nothing was written; {without_it('SERVICE')}",
             )
         case OSError(errno=errno.ENOSPC):
             return Stop("the output cannot be written: no space left on its device")
@@ -88,6 +92,14 @@ def as_stop(error: Exception) -> click.ClickException:
                 "the same command with ROLLOUT_DEBUG=1 shows where; traffic is only ever changed "
                 "together with its record, so `rollout status` tells the truth",
             )
+
+
+def without_it(place: str) -> str:
+    """Return what a person can do about a record that cannot be read. place: of the service."""
+    return (
+        f"`rollout rollback {place}`, `rollout cancel {place}` and `rollout apply PLAN --replace` "
+        "work without it, and replace it"
+    )
 
 
 def debugging(ctx: click.Context) -> bool:

@@ -73,7 +73,7 @@ class Target:
 
 def place_of(name: ServiceName) -> str:
     """Return what another command needs to mean this service."""
-    return f"{name.service} --region {name.region} --project {name.project}"
+    return name.place
 
 
 def looks_like_plan(argument: str) -> bool:

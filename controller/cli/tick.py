@@ -61,9 +61,10 @@ def cli(
     killed, or come late.
 
     The exit code is 0 for what goes on or was promoted, 4 where a person is needed, 3 for rolled
-    back, 6 where traffic is split and nobody moves it, 1 where a service could not be looked at, 5
-    where the run had to leave before; of several services the worst: 6, 3, 1, 4, 5, 0. --all leaves
-    out the rollouts that ended in an earlier run.
+    back, 6 where traffic is split or the record vanished and nobody moves it, 1 where a service
+    could not be looked at or its record not be read, 5 where the run had to leave before; of
+    several services the worst: 6, 3, 1, 4, 5, 0. --all leaves out the rollouts that ended in an
+    earlier run.
 
     \b
     Examples:
@@ -152,14 +153,13 @@ def _under_way(
 
 
 def _is_under_way(service: ServiceState) -> bool:
-    """Tell whether there is a rollout to look at; a record that cannot be read is told of."""
-    from controller.engine.codec import Unreadable
+    """Tell whether there is a rollout to look at; of one whose record is lost, that is told."""
+    from controller.engine.lost import lost_of
     from controller.engine.record import Phase
 
-    try:
-        record = _record_on(service)
-    except Unreadable:
+    if lost_of(service) is not None:
         return True
+    record = _record_on(service)
     return record is not None and record.phase is not Phase.DONE
 
 

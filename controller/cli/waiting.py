@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from controller.cli import options
-from controller.cli.stops import Code, Stop, as_stop
+from controller.cli.stops import Code, Stop, as_stop, without_it
 from controller.engine.events import Finished, Message
 from controller.engine.observation import ServiceName
 
@@ -51,7 +51,7 @@ def wait(
     It reads the service and nothing else, twice a minute, and tells the events of `apply`. The exit
     codes are those of `apply`: 0 promoted, 3 rolled back, 6 cancelled; at --timeout 4 where only a
     person is missing, 6 where it is taken over, else 5. Before a rollout began there is nothing to
-    wait for: 1.
+    wait for: 1. Where its record vanished nobody moves it any more: 6, at once.
 
     \b
     Examples:
@@ -119,13 +119,16 @@ class _One:
         """Look, show it, and return the end where it has come."""
         from controller.cli import ending
         from controller.engine.codec import Unreadable
+        from controller.engine.lost import Vanished
         from controller.ports import PortError
 
         try:
             tick = self.looker.look()
+        except Vanished as error:
+            return ending.of_lost(now, error.lost, self.target.place)
         except (PortError, Unreadable) as error:
             if self.last is None:
-                return _error(now, error)
+                return _error(now, error, self.target.place)
             if str(error) != self.lost:
                 self.view.show(Message(now, "warning", f"not seen: {error}"))
             self.lost = str(error)
@@ -136,7 +139,7 @@ class _One:
                 what = Stop(
                     "there is no rollout on this service", "`rollout apply PLAN` begins one"
                 )
-                return _error(now, what)
+                return _error(now, what, self.target.place)
             self.last = tick
             self.served = max(self.served, ending.served_so_far(tick))
             self.view.tick(tick)
@@ -160,10 +163,12 @@ class _One:
         return Ending(end.finished, Code.IN_PROGRESS)
 
 
-def _error(now: datetime, error: Exception) -> Ending:
+def _error(now: datetime, error: Exception, place: str) -> Ending:
     from controller.cli.ending import Ending
+    from controller.engine.codec import Unreadable
 
-    mend = getattr(error, "mend", "")
+    unread = isinstance(error, Unreadable)
+    mend = without_it(place) if unread else getattr(error, "mend", "")
     reason = f"{as_stop(error).message if isinstance(error, Stop) else error}"
     return Ending(
         Finished(now, "error", f"{reason} (mend: {mend})" if mend else reason), Code.ERROR

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from controller.engine import moves
+from controller.engine import moves, recordless
 from controller.engine.decision import Action, Decision, Refusal, State, Write
 from controller.engine.events import Shifted
 from controller.engine.observation import RevisionState, ServiceState
 from controller.engine.record import Act, AskKind, Outcome, Phase, Record, Shift
-from controller.engine.split import TAG_OLD, split_text, targets_for
+from controller.engine.split import split_text, targets_for
 from controller.plan.model import Plan
 from controller.plan.window import is_open
 
@@ -222,9 +222,9 @@ def roll_back_now(
         if record.phase is Phase.ROLLING_BACK:
             return moves.roll_back(record, service, now, text, by=by)
         return moves.roll_back(replace(record, paused=None), service, now, text, by=by)
-    if record is not None and record.outcomes:
+    if record is not None and recordless.tells_a_way_back(record):
         return _after(record, record.outcomes[-1], service, now, text, by)
-    return _without_record(service, revisions, now, text, by)
+    return recordless.roll_back(service, revisions, now, text, by)
 
 
 def _after(
@@ -245,7 +245,7 @@ def _after(
     return Refusal(
         f"the rollout of {last.candidate} ended, and traffic is {serving} now: "
         "what to go back to is not known",
-        f"name it: `{_line_to(service, main)}`",
+        f"name it: `{recordless.line_to(service, main)}`",
     )
 
 
@@ -264,29 +264,6 @@ def _to_stage(
     return moves.enter_stage(plan, record, service, to_stage - 1, now, text)
 
 
-def _without_record(
-    service: ServiceState, revisions: Sequence[RevisionState], now: datetime, text: str, by: str
-) -> Decision | Refusal:
-    tagged = next((t.revision for t in service.targets if t.tag == TAG_OLD and t.revision), None)
-    if tagged is not None and service.asked != {tagged: 100}:
-        return _to_split(None, service, now, {tagged: 100}, text, by)
-    serving = [r.name for r in revisions if r.name in service.asked]
-    if len(serving) == 2 and len(service.asked) == 2:
-        return _to_split(None, service, now, {serving[1]: 100}, text, by)
-    ready = [r.name for r in revisions if r.ready]
-    return Refusal(
-        f"no record tells what stable is; traffic is {split_text(service.asked)}",
-        "ready revisions: " + ", ".join(ready[:5]) + "; name one: "
-        f"`{_line_to(service, ready[-1] if ready else 'REV')}`",
-    )
-
-
-def _line_to(service: ServiceState, revision: str) -> str:
-    name = service.name
-    place = f"{name.service} --region {name.region} --project {name.project}"
-    return f"rollout rollback {place} --to-revision {revision}"
-
-
 def _to_split(
     record: Record | None,
     service: ServiceState,
@@ -296,25 +273,13 @@ def _to_split(
     by: str,
 ) -> Decision:
     """Ask for a split outright; a record, if there is one, ends as rolled back with it."""
-    if record is not None:
-        ended = moves.ended_by_hand(record, service, now)
-        last = replace(ended.record.outcomes[-1], reason=reason, by=by, before=dict(split))
-        kept = replace(ended.record, outcomes=(*ended.record.outcomes[:-1], last))
-        kept = kept.without_last()  # its own line is in another hand's name
-        kept = kept.noting(now, "roll back", reason, by)
-    else:
-        kept = Record(
-            rollout="by-hand",
-            uid=service.uid,
-            plan="{}",
-            digest="",
-            candidate=max(service.asked, key=lambda name: service.asked[name], default=""),
-            stable=next(iter(split)),
-            before=dict(split),
-            started=now,
-            by=by,
-            phase=Phase.DONE,
-        ).noting(now, "roll back", reason, by)
+    if record is None:
+        return recordless.to_split(service, split, now, reason, by)
+    ended = moves.ended_by_hand(record, service, now)
+    last = replace(ended.record.outcomes[-1], reason=reason, by=by, before=dict(split))
+    kept = replace(ended.record, outcomes=(*ended.record.outcomes[:-1], last))
+    kept = kept.without_last()  # its own line is in another hand's name
+    kept = kept.noting(now, "roll back", reason, by)
     return Decision(
         Action.ROLL_BACK,
         reason,

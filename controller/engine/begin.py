@@ -7,18 +7,20 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from difflib import get_close_matches
 
-from controller.engine import moves
+from controller.engine import hints, moves, recordless
 from controller.engine.decision import Action, Decision, Refusal, State, Write
 from controller.engine.deploying import Deploy, is_of_image
 from controller.engine.events import Started
+from controller.engine.lost import Lost, lost_of, must_be_shown
 from controller.engine.observation import RevisionState, ServiceState
 from controller.engine.record import Phase, Record, Shift
-from controller.engine.split import TAG_NEW, own_tags, shares, split_text, tags_fit, targets_for
+from controller.engine.split import own_tags, shares, split_text, tags_fit, targets_for
 from controller.plan.compact import differences, digest, from_json, to_json
 from controller.plan.model import Candidate, Plan
 from controller.plan.window import closed_text, next_opening
 
 ROLLED_BACK_BEFORE = 3  # the exit code for a candidate that was rolled back (DESIGN.md §6)
+TAKEN_OVER = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,8 @@ class Wish:
 
     reason: theirs, kept in the record where the rollout begins. image: what the candidate is to be
     made of, "" where it was deployed before; it wins over the plan's candidate. after: the region
-    that must be promoted first, "" for none.
+    that must be promoted first, "" for none. over: the lost record that may be replaced, as it was
+    shown.
     """
 
     plan: Plan
@@ -39,6 +42,7 @@ class Wish:
     reason: str = ""
     image: str = ""
     after: str = ""
+    over: Lost | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,19 +102,37 @@ def begin(
 
     deploy: what makes the candidate, where it is yet to be; done by the first write.
     """
+    lost = lost_of(service) if record is None else None
+    refused = _cannot_replace(wish, record, lost, service)
+    if refused is not None:
+        return refused
     if record is not None and record.uid == service.uid:
         if record.phase is not Phase.DONE:
             return _beside(wish, service, candidate, record, now)
         earlier = _earlier(wish, service, candidate, record)
         if earlier is not None:
             return earlier
-    elif record is None and any(target.tag == TAG_NEW for target in service.targets):
-        return Refusal(
-            f"the service carries our tag {TAG_NEW} but no record: somebody deleted it",
-            "`rollout rollback` puts all traffic on stable; remove the tag to start anew",
-            6,
-        )
     return _anew(wish, service, candidate, stable, record, now, deploy)
+
+
+def _cannot_replace(
+    wish: Wish, record: Record | None, lost: Lost | None, service: ServiceState
+) -> Refusal | None:
+    """Refuse to begin over a lost record: unless that is wished, and who serves is no candidate."""
+    ours = record is not None and record.rollout == wish.rollout  # an unanswered write of our own
+    changed = None if ours else must_be_shown(wish.over, lost)
+    if changed is not None or lost is None:
+        return changed
+    ways = hints.listed(hints.of_lost(lost, service.name.place))
+    code = TAKEN_OVER if lost.text is None else 1
+    if not wish.replace or wish.over is None:
+        return Refusal(lost.told, ways, code)
+    if lost.under_way:
+        serves = f"{lost.under_way} serves and may be its candidate"
+        if lost.candidate:
+            serves = f"its candidate {lost.candidate} gets {lost.asked[lost.candidate]}%"
+        return Refusal(f"{lost.why}; {serves}: who is stable is not known", f"first {ways}", code)
+    return None
 
 
 def is_under_way(wish: Wish, record: Record, service: ServiceState) -> bool:
@@ -148,13 +170,11 @@ def _beside(
         return Attach(record, running)  # taken over: nothing is written, the tick says so
     changes = differences(running, wanted)
     if not wish.replan:
-        name = service.name
-        place = f"{name.service} --region {name.region} --project {name.project}"
         listed = "\n".join(f"  {line}" for line in changes)
         return Refusal(
             f"the plan changed since this rollout began:\n{listed}",
             "`apply --replan` takes the change for the stages not yet reached; until then nobody "
-            f"goes on but who watches already; `rollout tick {place}` looks once",
+            f"goes on but who watches already; `rollout tick {service.name.place}` looks once",
         )
     reached = range(max(record.stage, record.came_from) + 1)  # it may have stepped back
     if wanted.stages[: len(reached)] != running.stages[: len(reached)] or any(
@@ -228,6 +248,7 @@ def _anew(
     refused = _cannot_start(wish.plan, service, candidate, stable) or _never_opens(wish.plan, now)
     if refused is not None:
         return refused
+    lost = lost_of(service) if record is None else None
     before = service.asked
     main = max(sorted(n for n in before if n != candidate.name), key=lambda name: before[name])
     fresh = Record(
@@ -245,7 +266,9 @@ def _anew(
         told=(service.latest_created,) if service.latest_created else (),
         outcomes=record.outcomes if record else (),
         seq=record.seq if record else 0,
-    ).noting(now, "started", wish.reason or f"beside {split_text(before)}", wish.by)
+    )
+    fresh = recordless.replacing(fresh, lost, now, wish.by)
+    fresh = fresh.noting(now, "started", wish.reason or f"beside {split_text(before)}", wish.by)
     tags = own_tags(service.name.service, candidate.name, main)
     started = Started(
         now,
@@ -264,7 +287,7 @@ def _anew(
         fresh,
         State.STARTING,
         Write(targets_for(service, fresh.before, tags), deploy=deploy),
-        (started,),
+        (*recordless.said(lost, now), started),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from controller.engine.record import (
@@ -22,7 +23,9 @@ from controller.engine.record import (
     Transition,
     Trial,
 )
+from controller.engine.unreadable import described
 from controller.gates import history, kernel, state_json
+from controller.plan.compact import from_json
 from controller.plan.model import Plan
 from controller.plan.names import REGION
 
@@ -40,7 +43,7 @@ _NOT_A_RECORD = (
 
 
 class Unreadable(ValueError):
-    """The annotation is not a record this version can read; str() says why."""
+    """The annotation is not a record this version can read; str() says why, and what it is."""
 
 
 def encode(record: Record) -> str:
@@ -50,6 +53,35 @@ def encode(record: Record) -> str:
 
 def decode(text: str) -> Record:
     """Read a record. Raises Unreadable for anything that is not one, whatever it is."""
+    try:
+        return _decoded(text)
+    except Unreadable as error:
+        raise Unreadable(described(text, str(error), reads=FORMAT)) from error
+
+
+@lru_cache(maxsize=8)
+def plan_of(text: str) -> Plan:
+    """Return the plan of a record's text; raises ValueError where it cannot be read."""
+    return from_json(text)
+
+
+@lru_cache(maxsize=8)  # between two writes every tick reads the same text
+def read(text: str) -> Record:
+    """Read a record that can be decided on: if it is not done, one that its plan allows.
+
+    Raises Unreadable for any other.
+    """
+    record = decode(text)
+    if record.phase is Phase.DONE:
+        return record
+    try:
+        must_fit(plan_of(record.plan), record)
+    except ValueError as error:
+        raise Unreadable(described(text, str(error), reads=FORMAT)) from error
+    return record
+
+
+def _decoded(text: str) -> Record:
     if len(text.encode(errors="replace")) > 4 * BYTES_MAX:
         raise Unreadable("it is larger than any record")
     try:

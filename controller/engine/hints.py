@@ -6,6 +6,7 @@ Pure: a record and what commands call the service in, command lines out.
 from __future__ import annotations
 
 from controller.engine.codec import Unreadable, decode
+from controller.engine.lost import Lost, lost_of
 from controller.engine.observation import Observation, Seen, ServiceState
 from controller.engine.record import AskKind, Record
 
@@ -39,8 +40,28 @@ def of_taken_over(record: Record, seen: Observation, place: str) -> tuple[str, .
         return _lines(place, "status")
     if there is not None and there.nonce == record.nonce:
         return _lines(place, "resume", "rollback", "cancel")
+    lost = lost_of(service)
+    if lost is not None:
+        return (*of_lost(lost, place), *_lines(place, "status"))
     on_stable = set(service.asked) <= set(record.before)
     return _lines(place, "status") if on_stable else _lines(place, "rollback", "status")
+
+
+def of_lost(lost: Lost, place: str) -> tuple[str, ...]:
+    """Return what ends a rollout whose record is lost, or takes its place."""
+    back: tuple[str, ...] = ()
+    if lost.stable or len(lost.asked) == 2:
+        back = _lines(place, "rollback")
+    elif lost.under_way:
+        back = (f"rollout rollback {place} --to-revision REV",)
+    plan = "PLAN" if " --project " in place else place
+    anew = () if lost.under_way else (f"rollout apply {plan} --replace",)
+    return (*back, *_lines(place, "cancel"), *anew)
+
+
+def listed(lines: tuple[str, ...]) -> str:
+    """Return command lines as they stand in a sentence."""
+    return ", ".join(f"`{line}`" for line in lines)
 
 
 def _record_on(service: ServiceState) -> Record | None:

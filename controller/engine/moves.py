@@ -353,7 +353,7 @@ def _measured_anew(record: Record) -> Record:
 def cancel(record: Record, service: ServiceState, now: datetime, reason: str, by: str) -> Decision:
     """End the rollout by a person's word and leave the traffic as it is."""
     ended = _ended(record, service, now, "cancelled", reason, by=by)
-    tags = own_tags(service.name.service, record.candidate, _way_back(record))
+    tags = own_tags(service.name.service, None, _way_back(record))
     return replace(
         ended,
         action=Action.CANCEL,

@@ -55,6 +55,11 @@ class ServiceName:
     region: str
     service: str
 
+    @property
+    def place(self) -> str:
+        """Return what any command needs to mean it, wherever it runs."""
+        return f"{self.service} --region {self.region} --project {self.project}"
+
 
 @dataclass(frozen=True, slots=True)
 class ServiceState:

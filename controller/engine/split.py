@@ -48,13 +48,25 @@ def targets_for(
     own_tags: tag → revision for the tags of ours that shall exist afterwards.
     """
     lines = [Target(name, percent) for name, percent in split.items() if percent]
+    return (*lines, *_tags(service, own_tags))
+
+
+def targets_left(service: ServiceState, own_tags: Mapping[str, str]) -> tuple[Target, ...]:
+    """Return the traffic list with every share as it is, LATEST's too; only our tags change."""
+    lines = [
+        Target(target.revision, target.percent) for target in service.targets if target.percent
+    ]
+    return (*lines, *_tags(service, own_tags))
+
+
+def _tags(service: ServiceState, own_tags: Mapping[str, str]) -> tuple[Target, ...]:
     foreign = [
         Target(target.revision, 0, target.tag)
         for target in service.targets
         if target.tag and target.tag not in (TAG_NEW, TAG_OLD)
     ]
     ours = [Target(revision, 0, tag) for tag, revision in own_tags.items()]
-    return (*lines, *foreign, *ours)
+    return (*foreign, *ours)
 
 
 def tags_fit(service: str) -> bool:

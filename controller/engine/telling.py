@@ -201,7 +201,7 @@ def _heard(record: Record, transition: Transition, *, is_last: bool) -> Heard | 
 def _news(
     plan: Plan, record: Record, name: ServiceName, number: int, t: Transition, heard: Heard
 ) -> News:
-    place = f"{name.service} --region {name.region} --project {name.project}"
+    place = name.place
     return News(
         heard,
         number,
@@ -268,7 +268,7 @@ def _commands(record: Record, heard: Heard, place: str) -> tuple[str, ...]:
 
 def tried(to: Notify, name: ServiceName, now: datetime) -> Letter:
     """Return a message by which somebody sees whether messages arrive; nothing happened."""
-    place = f"{name.service} --region {name.region} --project {name.project}"
+    place = name.place
     news = News(
         to.events[0],
         0,
@@ -346,7 +346,7 @@ def unwritten(
     """Return what is told of a takeover that cannot be noted: the record itself was taken."""
     happened = Transition(now, TAKEN_OVER, cut(reason), "another hand")
     news = _news(plan, record, name, 0, happened, Heard.TAKEN_OVER)
-    place = f"{name.service} --region {name.region} --project {name.project}"
+    place = name.place
     news = replace(news, by="", do=(f"rollout status {place}",))
     return tuple(Letter(one, news) for one in plan.notify if Heard.TAKEN_OVER in one.events)
 

@@ -95,6 +95,8 @@ def spared(decision: Decision, names: frozenset[str], gone: frozenset[str]) -> D
         left = shares(left if narrowed is record else narrowed.before, record.candidate, mine)
         record = narrowed
     lines = tuple(Target(name, percent) for name, percent in left.items())
+    if left == split:  # only tags are given up: LATEST may serve, which no name stands for
+        lines = tuple(Target(t.revision, t.percent) for t in write.targets if t.percent)
     events = tuple(replace(e, split=left) if isinstance(e, Shifted) else e for e in decision.events)
     spares = replace(write, targets=(*lines, *bare))
     return replace(decision, record=record, write=spares, events=events)

@@ -10,17 +10,17 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import TypeGuard
 
 from controller.engine import begin as beginning
 from controller.engine.begin import Attach, Nothing, Wish, pinned, runs_image
-from controller.engine.codec import Unreadable, decode, encode, must_fit
+from controller.engine.codec import Unreadable, encode, plan_of, read
 from controller.engine.decide import decide, over, vanished
 from controller.engine.decision import Action, Decision, Refusal, State
 from controller.engine.deploying import Ambiguous, Deploy, deploying, to_be
 from controller.engine.duty import SCHEDULE, assumed, handed_over, settled
 from controller.engine.events import Decided, Event, Message, Started
+from controller.engine.lost import Lost, Vanished, lost_of
 from controller.engine.observation import (
     Gone,
     NotSeen,
@@ -36,7 +36,7 @@ from controller.engine.split import TAG_NEW, tags_fit
 from controller.engine.telling import gap_noted
 from controller.engine.watching import continued
 from controller.gates.evidence import Query, Readings
-from controller.plan.compact import digest, from_json
+from controller.plan.compact import digest
 from controller.plan.model import Plan
 from controller.ports import (
     Change,
@@ -69,12 +69,6 @@ class Tick:
     plan: Plan | None
     look_again: timedelta
     problem: str = ""
-
-
-@lru_cache(maxsize=8)
-def plan_of(text: str) -> Plan:
-    """Return the plan of a record's text; raises ValueError where it cannot be read."""
-    return from_json(text)
 
 
 class Reconciler:
@@ -114,7 +108,7 @@ class Reconciler:
         """Make one pass; None: there is no rollout on the service.
 
         listed: the service, where a listing has just told it. Raises PortError only when nothing
-        was ever seen of the rollout.
+        was ever seen of the rollout; Unreadable and Vanished where nothing is remembered of it.
         """
         now = self.ports.clock.now()
         try:
@@ -126,6 +120,9 @@ class Reconciler:
             return self._unseen(Gone(error.what) if gone else NotSeen(error.what), now)
         record, lost = self._record(service, now)
         if record is None:
+            vanished_unseen = lost_of(service)
+            if vanished_unseen is not None:
+                raise Vanished(vanished_unseen)
             return None
         if record.phase is Phase.DONE:
             decision = over(record)
@@ -259,8 +256,8 @@ class Reconciler:
                 return None, ""
             return known, "the record vanished from the service (deleted, or written over)"
         try:
-            written = _read(service.record_text)
-        except ValueError as error:
+            written = read(service.record_text)
+        except Unreadable as error:
             if known is None:
                 raise Unreadable(f"the record on the service cannot be read: {error}") from error
             return known, f"the record on the service cannot be read any more: {error}"
@@ -383,13 +380,17 @@ class Reconciler:
             "somebody else writes to it; try again when it is quiet",
         )
 
+    def lost(self) -> Lost | None:
+        """Look whether the rollout's record is lost. Raises PortError."""
+        return lost_of(self.ports.router.observe(self.name))
+
     def preview(self, wish: Wish) -> tuple[beginning.Beginning, ServiceState]:
         """Return what `begin` would do and the service it looked at. Writes nothing."""
         service = self.ports.router.observe(self.name)
         return self._begin_on(wish, service, self.ports.clock.now()), service
 
     def _begin_on(self, wish: Wish, service: ServiceState, now: datetime) -> beginning.Beginning:
-        record = decode(service.record_text) if service.record_text is not None else None
+        record = _readable(service)
         router = self.ports.router
         found = self._wanted(wish, service, record)
         if self._is_lost_under_way(wish, service, record, found):
@@ -514,13 +515,12 @@ def _is_ours(
     )
 
 
-@lru_cache(maxsize=8)  # between two writes every tick reads the same text
-def _read(text: str) -> Record:
-    """Decode a record that a tick can decide on; raises ValueError for any other."""
-    written = decode(text)
-    if written.phase is not Phase.DONE:
-        must_fit(plan_of(written.plan), written)
-    return written
+def _readable(service: ServiceState) -> Record | None:
+    """Return the record, None where there is none that can be read: what then, `begin` knows."""
+    try:
+        return read(service.record_text) if service.record_text is not None else None
+    except Unreadable:
+        return None
 
 
 def _is_from_before(written: Record, service: ServiceState) -> bool:

@@ -9,14 +9,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
-from controller.engine.codec import Unreadable, decode, encode, must_fit
+from controller.engine import hints
+from controller.engine.codec import Unreadable, decode, encode, plan_of
 from controller.engine.decision import Action, Decision, Refusal
+from controller.engine.lost import Lost, ended_here, lost_of
 from controller.engine.observation import Observation, Seen, ServiceName, ServiceState
-from controller.engine.record import Phase, Record, stamp
+from controller.engine.record import Record, stamp
 from controller.engine.way_back import spared
 from controller.plan.model import Plan
 from controller.ports import Change, Conflict, PortError, Ports, Refused, Unavailable
-from controller.reconciler.passes import RETRY, SILENT_MAX, Tick, plan_of
+from controller.reconciler.passes import RETRY, SILENT_MAX, Tick
 from controller.reconciler.telling import Teller
 
 PERSON = "a person"  # no controller's id
@@ -25,37 +27,46 @@ TRIES_MAX = 5  # a service that changes under our hands so often is not quiet en
 Deed = Callable[[Plan, Record, ServiceState, datetime], Decision | Refusal]
 DeedWithout = Callable[[Record | None, ServiceState, datetime], Decision | Refusal]
 """A deed that needs neither a record nor its plan."""
+DeedOnLost = Callable[[Lost, ServiceState, datetime], Decision | Refusal]
 
 
-def act(ports: Ports, name: ServiceName, deed: Deed) -> Tick | Refusal:
-    """Do what a person asks, and see it confirmed.
+def act(
+    ports: Ports, name: ServiceName, deed: Deed, without: DeedOnLost | None = None
+) -> Tick | Refusal:
+    """Do what a person asks, and see it confirmed; raises PortError.
 
-    Raises PortError, and Unreadable for a record this version cannot read.
+    without: what is done instead where the record is lost; None: that is refused.
     """
 
     def on(record: Record | None, service: ServiceState, now: datetime) -> Decision | Refusal:
+        lost = lost_of(service)
+        if lost is not None:
+            return without(lost, service, now) if without is not None else refused(lost, name)
         if record is None:
-            return Refusal("there is no rollout on this service", "`rollout apply PLAN`")
+            ended = ended_here(service)
+            told = f"there is no rollout on this service{'; ' if ended else ''}{ended}"
+            return Refusal(told, "`rollout apply PLAN`")
         if record.uid != service.uid:
             return Refusal("the service was made anew; its old record counts no more")
-        plan = plan_of(record.plan)
-        if record.phase is not Phase.DONE:
-            must_fit(plan, record)
-        return deed(plan, record, service, now)
+        return deed(plan_of(record.plan), record, service, now)
 
-    return _confirmed(ports, name, on, _written)
+    return _confirmed(ports, name, on)
+
+
+def refused(lost: Lost, name: ServiceName) -> Refusal:
+    """Refuse an act that needs the record, and name those that do not."""
+    return Refusal(lost.told, hints.listed(hints.of_lost(lost, name.place)))
 
 
 def roll_back(ports: Ports, name: ServiceName, deed: DeedWithout) -> Tick | Refusal:
     """Roll back by hand; works with no record, or with one that cannot be read."""
-    return _confirmed(ports, name, deed, _if_readable)
+    return _confirmed(ports, name, deed)
 
 
 def _confirmed(
     ports: Ports,
     name: ServiceName,
     deed: DeedWithout,
-    read: Callable[[ServiceState], Record | None],
 ) -> Tick | Refusal:
     problem = ""
     silent = 0
@@ -71,7 +82,7 @@ def _confirmed(
                 raise
             ports.clock.sleep(RETRY)
             continue
-        record = read(service)
+        record = _if_readable(service)
         if unsure is not None and record is not None and _holds(record, unsure.decision.record):
             return unsure  # only the answer was lost; done again it would be done twice
         decision = deed(record, service, now)
@@ -160,13 +171,9 @@ def _holds(record: Record, sent: Record) -> bool:
     return record.rollout == sent.rollout and sent.transitions[-1] in record.transitions
 
 
-def _written(service: ServiceState) -> Record | None:
-    return decode(service.record_text) if service.record_text is not None else None
-
-
 def _if_readable(service: ServiceState) -> Record | None:
     try:
-        return _written(service)
+        return decode(service.record_text) if service.record_text is not None else None
     except Unreadable:
         return None
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from controller.cli import acts
+from controller.cli import questions
 from controller.cli.app import cli
 from controller.cli.wiring import connect
 from controller.cli.wiring.serving import Served, served
@@ -213,7 +213,7 @@ def test_while_the_window_is_closed_an_approval_is_kept_and_going_on_asks(
     told = run("approve", *SERVICE)
     assert "kept until the window opens" in told.output
     name = ServiceName("demo", "us-central1", "ion-api")
-    asked = acts._skipping(connect(name, dict.fromkeys(VARIABLES, world.address)))
+    asked = questions.skipping(connect(name, dict.fromkeys(VARIABLES, world.address)))
     assert asked.startswith("The window is closed (opens Tue 2026-01-06 03:00 UTC). Go on without")
     assert run("advance", *SERVICE).exit_code == 2
     assert run("advance", *SERVICE, "--yes", "--reason", "hotfix").exit_code == 0

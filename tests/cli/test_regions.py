@@ -303,7 +303,7 @@ def test_who_advances_a_region_in_line_is_told_whose_turn_it_is(
 ) -> None:
     del world
     assert run("apply", plan, "--no-wait").exit_code == 0
-    monkeypatch.setattr("controller.cli.acts._at_terminal", lambda: True)
+    monkeypatch.setattr("controller.cli.questions.at_terminal", lambda: True)
     result = run("advance", plan, "--region", WEST)
     assert "It is not this region's turn before us-central1 is promoted." in result.stderr
 

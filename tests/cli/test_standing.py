@@ -111,11 +111,11 @@ def test_a_service_without_a_record_has_no_rollout() -> None:
     assert "no rollout" in told(None, timedelta(0))
 
 
-def test_a_record_that_is_none_is_said_and_the_way_back_offered() -> None:
+def test_a_record_that_is_none_is_said_and_what_replaces_it_offered() -> None:
     broken = replace(service(None), record_text="{}")
     text = "\n".join(lines(standing(broken, AT, "ion-api")))
     assert "cannot be read" in text
-    assert "next: rollout rollback ion-api" in text
+    assert "next: rollout cancel ion-api" in text
 
 
 WINDOW = AdvanceOnly("Asia/Seoul", (1, 2, 3, 4), 9 * 60, 17 * 60)

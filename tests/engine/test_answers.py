@@ -255,7 +255,7 @@ class TestOtherHands:
 
 def test_a_revision_older_than_the_rollout_is_not_told_as_new() -> None:
     record = starting()
-    service = service_of(record, latest_created="api-3", latest_ready="api-3")
+    service = service_of(record, latest_created="api-3", latest_ready="api-3", record_text=None)
     ready = RevisionState(NEW, ready=True)
     wish = Wish(PLAN, "ada", "r1")
     begun = begin(wish, service, ready, RevisionState(OLD, ready=True), None, T0)

@@ -102,4 +102,5 @@ def test_where_a_person_split_the_traffic_all_three_ways_on_are_suggested() -> N
 def test_status_suggests_no_new_start_where_our_tag_says_that_a_record_is_missing() -> None:
     service = service_of(running(1), record_text=None)
     tagged = replace(service, targets=(*service.targets, Target(NEW, 0, TAG_NEW)))
-    assert standing(tagged, NOW, PLACE).next == (f"rollout rollback {PLACE}",)
+    back, end = (f"rollout {word} {PLACE}" for word in ("rollback", "cancel"))
+    assert standing(tagged, NOW, PLACE).next == (back, end)

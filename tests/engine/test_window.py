@@ -164,7 +164,7 @@ class TestPersonsDecide:
 def test_a_rollout_whose_window_does_not_open_any_more_is_not_begun() -> None:
     plan = with_(PLAN, advance_only=AdvanceOnly("Mars/Olympus"))
     record = starting()
-    service = service_of(record, {OLD: 100})
+    service = service_of(record, {OLD: 100}, record_text=None)
     new, old = (RevisionState(name, ready=True) for name in (NEW, OLD))
     refused = begin(Wish(plan, "me", "r2"), service, new, old, None, T0)
     assert isinstance(refused, Refusal)

@@ -6,7 +6,7 @@ Pure: a service state and the time in, values, lines and JSON out.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,18 +14,18 @@ from controller.cli.views.json import seconds, time, verdict_values
 from controller.cli.views.text import OUTCOMES, sentence, stamp
 from controller.engine import hints
 from controller.engine.asking import WAITS
-from controller.engine.codec import Unreadable, decode
+from controller.engine.codec import plan_of, read
 from controller.engine.decision import State
+from controller.engine.lost import Lost, ended_here, lost_of
 from controller.engine.moves import expected_split, state_of
 from controller.engine.observation import ServiceName, ServiceState
 from controller.engine.record import Phase, Record
-from controller.engine.split import TAG_NEW, split_text
+from controller.engine.split import split_text
 from controller.engine.telling import whose_hand
 from controller.engine.watching import held, hold_of, terms_of, unwatched_after
 from controller.engine.wording import minutes_shown
 from controller.gates.judging import judge
 from controller.gates.verdict import Verdict, word
-from controller.plan.compact import from_json
 from controller.plan.model import Plan
 from controller.plan.window import closed_text, is_open, next_opening, rule_text, state_text
 
@@ -34,7 +34,8 @@ from controller.plan.window import closed_text, is_open, next_opening, rule_text
 class Standing:
     """A service and its rollout at one time.
 
-    record None: there is none, or `unreadable` says why it cannot be read. age: since the record
+    record None: there is none, or `unreadable` says why it cannot be read; with a state it
+    vanished. age: since the record
     was written. unwatched: nobody can be looking any more. waits: what for, a sentence.
     """
 
@@ -63,16 +64,14 @@ class Standing:
 def standing(service: ServiceState, now: datetime, target: str) -> Standing:
     """Return where the service's rollout stands. target: what commands call the service."""
     split = service.in_force or service.asked
-    try:
-        record = decode(service.record_text) if service.record_text is not None else None
-        plan = from_json(record.plan) if record and record.phase is not Phase.DONE else None
-    except (Unreadable, ValueError) as error:
-        text = f"the record on the service cannot be read: {error}"
-        return Standing(service.name, now, split, unreadable=text, next=_back(target))
-    if record is None:
-        # Our tag without a record: somebody deleted it, and `apply` refuses to begin.
-        lost = any(one.tag == TAG_NEW for one in service.targets)
-        return Standing(service.name, now, split, next=(_back if lost else _apply)(target))
+    lost = lost_of(service)
+    if lost is not None:
+        return _lost(lost, Standing(service.name, now, split, next=hints.of_lost(lost, target)))
+    if service.record_text is None:
+        ended = ended_here(service)
+        return Standing(service.name, now, split, waits=ended, next=_apply(target))
+    record = read(service.record_text)
+    plan = plan_of(record.plan) if record.phase is not Phase.DONE else None
     if record.uid != service.uid:
         text = "the service was deleted and made anew: the old record is ignored"
         return Standing(service.name, now, split, waits=text, next=_apply(target))
@@ -94,6 +93,13 @@ def standing(service: ServiceState, now: datetime, target: str) -> Standing:
         verdicts=_verdicts(plan, record),
         next=_next(record, state, target, unwatched=unwatched),
     )
+
+
+def _lost(lost: Lost, here: Standing) -> Standing:
+    """Return where a rollout stands whose record is lost: taken over, where it vanished."""
+    if lost.text is None:
+        return replace(here, state=State.TAKEN_OVER, waits=lost.told)
+    return replace(here, unreadable=lost.why)
 
 
 def _verdicts(plan: Plan | None, record: Record) -> dict[str, Verdict]:
