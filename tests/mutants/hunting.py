@@ -79,9 +79,8 @@ def hunt(on: Field, ask: Ask, tell: Tell) -> None:
     options = ["addopts=", "timeout=0"]
     quiet = ["-q", "-s", "--import-mode=importlib", "--no-header", "--no-summary"]
     off = ["no:cacheprovider", "no:xdist"]
-    left_out = [f"--ignore-glob=*/{name.removeprefix('tests/')}*" for name in LEFT_OUT]
     settings = [*(f"-o{one}" for one in options), *(f"-p{one}" for one in off)]
-    ended = pytest.main([*quiet, *settings, *left_out, *on.tests], plugins=[plugin])
+    ended = pytest.main([*quiet, *settings, *on.tests], plugins=[plugin])
     if not plugin.done:
         raise RuntimeError(f"pytest ended before the hunt did: {ended}")
 
@@ -100,7 +99,8 @@ class _Plugin:
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         if session.testsfailed:
             raise session.Interrupted("collecting failed")
-        self.items = {item.nodeid: item for item in session.items}
+        items = (item for item in session.items if not item.nodeid.startswith(LEFT_OUT))
+        self.items = {item.nodeid: item for item in items}
         finders = Finders.read(self.on.kept)
         self._trace(finders)
         self._hunt(finders)
