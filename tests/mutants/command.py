@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from tests.mutants.finders import KEPT, SIMULATION, TESTS, Finders
 from tests.mutants.hunting import Field, Verdict, hunt
 from tests.mutants.mutants import ROOT, Mutant, altered_text
-from tests.mutants.rollouts import NAMES, play
+from tests.mutants.rollouts import play, rollouts
 from tests.mutants.sitting import Played, Sittings, every, reasons
 from tests.mutants.telling import section
 from tests.simulation.report import write_section
@@ -88,7 +88,7 @@ def _play(mutants: list[Mutant], sittings: Sittings, given: argparse.Namespace) 
         print(f"{counts.total()}: {mutant.name}: {said[:200]}", flush=True)
 
     if mutants:
-        hunt(Field(given.tests, KEPT, NAMES, play, given.jobs, given.seconds), ask, tell)
+        hunt(Field(given.tests, KEPT, rollouts(), play, given.jobs, given.seconds), ask, tell)
         print(f"{dict(counts)} in {time.monotonic() - began:.0f} s", flush=True)
 
 

@@ -1,7 +1,7 @@
 """What may notice a mutant: tests, then rollouts of the simulation; and which lines each runs.
 
 A test or rollout that runs no line of a mutant cannot notice it. So each is run once with a trace,
-and what it reached is kept; a changed test file is traced anew.
+and what it reached is kept; a changed test is traced anew.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ LEFT_OUT = (
 class Finder:
     """A test or a rollout. seconds: of CPU, traced. reached: place → its lines, as bits.
 
-    source: a digest of the file it stands in.
+    source: a digest of its own text.
     """
 
     name: str
@@ -118,13 +118,9 @@ class Trace:
 # Kept between sittings --------------------------------------------------------------------------
 
 
-def source_of(name: str) -> str:
-    """Return a digest of the file a test stands in, or of those that make up the rollouts."""
-    simulation = (f"tests/simulation/{one}.py" for one in ("drawing", "kills", "scenes"))
-    inside = simulation if name.startswith(SIMULATION) else (name.partition("::")[0],)
-    texts = [ROOT / file for file in inside]
-    data = b"".join(path.read_bytes() for path in texts)
-    return hashlib.sha256(data).hexdigest()[:12]
+def digest_of(text: str) -> str:
+    """Return a digest of what a finder is made of."""
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 @dataclass
@@ -154,17 +150,14 @@ class Finders:
         }
         path.write_text(json.dumps({"known": known, "digests": self.digests}), encoding="utf-8")
 
-    def to_trace(self, names: Iterable[str]) -> list[str]:
-        """Return those not known, or changed since."""
-        self.there = frozenset(names)
-        digest: dict[str, str] = {}
-        missing = []
-        for name in sorted(self.there):
-            file = name.partition("::")[0] if "::" in name else SIMULATION
-            digest.setdefault(file, source_of(name))
-            if name not in self.known or self.known[name].source != digest[file]:
-                missing.append(name)
-        return missing
+    def to_trace(self, sources: Mapping[str, str]) -> list[str]:
+        """Return those not known, or changed since. sources: a digest of each, by name."""
+        self.there = frozenset(sources)
+        return [
+            name
+            for name, source in sources.items()
+            if name not in self.known or self.known[name].source != source
+        ]
 
     def of(self, mutant: Mutant) -> list[Finder]:
         """Return who may notice a mutant, in the order to try them."""

@@ -5,6 +5,7 @@ It is a plugin of pytest: when all tests are collected, and everything is import
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import resource
@@ -13,9 +14,10 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -27,7 +29,7 @@ from tests.mutants.finders import (
     Finders,
     Trace,
     clock,
-    source_of,
+    digest_of,
     within,
 )
 from tests.mutants.mutants import ROOT, Mutant, digests, put_in_place
@@ -54,7 +56,8 @@ Tell = Callable[[Verdict], None]
 
 @dataclass(frozen=True)
 class Field:
-    """Where mutants are hunted: tests (folders or files), rollouts of the simulation by name.
+    """Where mutants are hunted: tests (folders or files), rollouts of the simulation by name, with
+    a digest of what each is made of.
 
     kept: the file of who reaches what. play: plays a rollout that has to end as it ended before;
     returns what is wrong, and how it ends. jobs: processes at a time. seconds: of CPU that each
@@ -63,7 +66,7 @@ class Field:
 
     tests: Sequence[str]
     kept: Path
-    rollouts: Sequence[str] = ()
+    rollouts: Mapping[str, str] = field(default_factory=dict)
     play: Callable[[str, str], tuple[str, str]] = lambda _name, _end: ("", "")
     jobs: int = 1
     seconds: float = 40.0
@@ -114,7 +117,8 @@ class _Plugin:
     # Who reaches what -----------------------------------------------------------------------
 
     def _trace(self, finders: Finders) -> None:
-        missing = finders.to_trace([*self.items, *self.on.rollouts])
+        sources = {**self.on.rollouts, **{n: _source(one) for n, one in self.items.items()}}
+        missing = finders.to_trace(sources)
         if not missing:
             return
         print(f"tracing {len(missing)} tests and rollouts", flush=True)
@@ -123,7 +127,7 @@ class _Plugin:
         parts = [missing[at :: self.on.jobs * 8] for at in range(self.on.jobs * 8)]
         running = _Running(self.on.jobs)
         for part in parts:
-            running.add("part", lambda file, part=part: self._traced(part, file), 1800, 1800)  # type: ignore[misc]
+            running.add("part", partial(self._traced, {n: sources[n] for n in part}), 1800, 1800)
         for _, lines, _ in running.results():
             for line in lines:
                 one = Finder(**json.loads(line))
@@ -134,7 +138,8 @@ class _Plugin:
             f"{len(finders.known)} known; of no use here: {', '.join(failed) or 'none'}", flush=True
         )
 
-    def _traced(self, names: list[str], file: Path) -> None:
+    def _traced(self, sources: Mapping[str, str], file: Path) -> None:
+        names = list(sources)
         with file.open("a", encoding="utf-8") as out:
             for index, name in enumerate(names):
                 began = clock()
@@ -142,7 +147,7 @@ class _Plugin:
                 with Trace() as trace:
                     wrong, outcome = self._run(name, following)
                 took = round(clock() - began, 3)
-                one = Finder(name, took, not wrong, source_of(name), trace.reached(), outcome)
+                one = Finder(name, took, not wrong, sources[name], trace.reached(), outcome)
                 out.write(json.dumps(vars(one)) + "\n")
                 out.flush()
 
@@ -174,7 +179,7 @@ class _Plugin:
                 cpu = sum(one.seconds for one in tried) + SPARE
                 running.add(
                     mutant.name,
-                    lambda file, mutant=mutant, tried=tried: self._noticed(mutant, tried, file),  # type: ignore[misc]
+                    partial(self._noticed, mutant, tried),
                     cpu,
                     cpu * WALL,
                 )
@@ -206,6 +211,11 @@ class _Plugin:
                     out.write(json.dumps({"by": one.name, "why": wrong[:200]}) + "\n")
                     return
             out.write(json.dumps({"by": ""}) + "\n")
+
+
+def _source(item: pytest.Item) -> str:
+    function = getattr(item, "obj", None)
+    return digest_of(inspect.getsource(inspect.unwrap(function)) if function else item.nodeid)
 
 
 def _verdict(mutant: Mutant, lines: list[str], killed: bool, number: int) -> Verdict:  # noqa: FBT001

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from tests.mutants.finders import SIMULATION
+from tests.mutants.finders import SIMULATION, digest_of
+from tests.mutants.mutants import ROOT
 from tests.simulation.drawing import draw
 from tests.simulation.kills import SCENES
 from tests.simulation.playing import Run
 from tests.simulation.wires import Wires
 
 SEEDS = range(1, 61)
-NAMES = (
-    *(f"{SIMULATION}{name}" for name in SCENES),
-    *(f"{SIMULATION}seed {seed}" for seed in SEEDS),
-)
+
+
+def rollouts() -> dict[str, str]:
+    """Return the rollouts by name, each with a digest of what they are made of."""
+    made_of = (ROOT / f"tests/simulation/{one}.py" for one in ("drawing", "kills", "scenes"))
+    digest = digest_of("".join(path.read_text(encoding="utf-8") for path in made_of))
+    names = (*SCENES, *(f"seed {seed}" for seed in SEEDS))
+    return {f"{SIMULATION}{name}": digest for name in names}
 
 
 def play(name: str, expected: str) -> tuple[str, str]:
