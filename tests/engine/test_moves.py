@@ -341,11 +341,11 @@ class TestEnding:
         nameless = replace(asked_for, transitions=())
         assert moves.promoted(PLAN, nameless, SERVICE, NOW).reason == "promoted"
 
-    def test_a_cancelled_rollout_keeps_the_traffic_and_both_tags(self) -> None:
+    def test_a_cancelled_rollout_keeps_the_traffic_and_the_tag_on_the_way_back(self) -> None:
         decision = moves.cancel(FULL, SERVICE, NOW, "why", "bo")
         self.ends(decision, "cancelled", {OLD: 50, NEW: 50})
         assert decision.action is Action.CANCEL
-        assert tags(decision) == BOTH
+        assert tags(decision) == WAY_BACK
         assert noted(FULL, decision) == [("cancelled", "bo")]
 
     def test_one_ended_by_another_hand_is_rolled_back_in_its_name(self) -> None:
