@@ -17,7 +17,7 @@ import requests
 from requests.structures import CaseInsensitiveDict
 
 from controller.cloud.quiet import keep_quiet
-from controller.cloud.translate import translated
+from controller.cloud.unanswered import host_of, why_no_answer, why_not_sent
 from controller.plan.hiding import HIDDEN
 from controller.ports import Answer, Caller, Clock, Denied, Refused, Request, Unavailable
 
@@ -26,11 +26,14 @@ MOST_TEXT = 2048
 SECRET_LEAST = 4  # characters: a shorter one would be found in every answer
 MOST_KNOWN = 256  # prepared requests kept: a plan has fewer
 _CHUNK = 8192
+# With ValueError: urllib3 lets its own through, for too long a label, for a value not of latin-1.
 _BAD_REQUEST = (
     requests.exceptions.InvalidURL,
     requests.exceptions.MissingSchema,
     requests.exceptions.InvalidSchema,
     requests.exceptions.InvalidHeader,
+    requests.exceptions.InvalidJSONError,
+    ValueError,
 )
 _MS = timedelta(milliseconds=1)
 
@@ -61,12 +64,12 @@ class HttpChecker:
 
     def send(self, request: Request) -> Answer:
         """Send it once; once more with an ID token where the service wants to know who calls."""
-        parts = urlsplit(request.url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise Refused(f"{request.url!r} is no http(s) URL")
+        scheme = _scheme_of(request.url)
+        if not scheme:
+            raise Refused("what a check asks is no http(s) URL", "write https://host/path")
         headers = {name: self._resolved(name, value) for name, value in request.headers.items()}
         known = any(name.lower() == "authorization" for name in headers)
-        caller = None if known or parts.scheme != "https" else request.caller
+        caller = None if known or scheme != "https" else request.caller
         if caller is not None and caller.at_once:
             headers |= self._telling(caller, request.url)
         answer = self._send(request, headers)
@@ -109,12 +112,14 @@ class HttpChecker:
             ) as response:
                 content, whole = self._content(response, began + request.timeout)
                 status = response.status_code
+        except requests.Timeout:  # no chain of causes here: it quotes what was sent, and what came
+            raise Unavailable("no answer in time") from None
         except _BAD_REQUEST as error:
-            told = _without(str(error), secrets)
-            raise Refused(f"the request cannot be sent: {told}") from None
+            told = why_not_sent(error, headers)
+            raise Refused(f"the request to {host_of(request.url)} cannot be sent: {told}") from None
         except requests.RequestException as error:
-            # No chain of causes: a broken answer is quoted there, and may repeat the headers.
-            raise translated(_telling_no(error, secrets)) from None
+            told = why_no_answer(error)
+            raise Unavailable(f"no answer from {host_of(request.url)}: {told}") from None
         latency = (self._clock.now() - began) / _MS
         for secret in secrets:  # a server may answer with what it was sent
             for written in _ways_to_write(secret):
@@ -153,6 +158,15 @@ class HttpChecker:
         return content, True
 
 
+def _scheme_of(url: str) -> str:
+    """Return http or https, "" where it is no such URL."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    return parts.scheme if parts.scheme in {"http", "https"} and parts.hostname else ""
+
+
 def _bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
@@ -164,26 +178,10 @@ def _secrets(request: Request, headers: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(sorted((part for part in parts if len(part) >= SECRET_LEAST), key=len)[::-1])
 
 
-def _telling_no(
-    error: requests.RequestException, secrets: tuple[str, ...]
-) -> requests.RequestException:
-    if isinstance(error, requests.Timeout):
-        return error  # told in words of our own
-    told = _without(str(error), secrets)
-    return requests.RequestException(told or type(error).__name__)
-
-
 def _ways_to_write(secret: str) -> tuple[str, ...]:
     """Return a secret as it is, within a JSON string, within a URL, and within HTML."""
     ways = (secret, json.dumps(secret)[1:-1], quote(secret, safe=""), quote_plus(secret))
     return tuple(dict.fromkeys((*ways, html.escape(secret))))
-
-
-def _without(text: str, secrets: tuple[str, ...]) -> str:
-    for secret in secrets:
-        for written in (*_ways_to_write(secret), repr(secret)[1:-1]):
-            text = text.replace(written, HIDDEN)
-    return text
 
 
 def _json_bytes(body: Any) -> bytes:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from threading import Thread
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -119,8 +120,9 @@ def test_a_check_tells_nothing_of_its_headers(way: str, caplog: pytest.LogCaptur
     with served(b"HTTP/1.1 200 OK\r\n\r\n") as other:
         with served(answering(way, other.url), hangs=way == "hangs") as server:
             checker = HttpChecker(requests.Session(), SystemClock(), {"KEY": TOKEN})
+            url = f"{server.url}/{HOOK}?q={HOOK}"
             request = Request(
-                "GET", server.url, headers={"X-Key": "env:KEY"}, timeout=timedelta(seconds=0.2)
+                "GET", url, headers={"X-Key": "env:KEY"}, timeout=timedelta(seconds=0.2)
             )
             told: Answer | PortError
             try:
@@ -131,6 +133,35 @@ def test_a_check_tells_nothing_of_its_headers(way: str, caplog: pytest.LogCaptur
             assert TOKEN.encode() in server.got[0]  # it was sent, so it could have come back
         assert_untold(sink + caplog.text)
         assert other.got == []  # a redirect is not followed: no header goes to another host
+
+
+UNSENDABLE: dict[str, tuple[dict[str, Any], str]] = {
+    "nobody there": ({"url": f"http://127.0.0.1:1/{HOOK}?q={HOOK}"}, "127.0.0.1:1: connection ref"),
+    "no name": ({"url": f"http://h.invalid/{HOOK}?q={HOOK}"}, "h.invalid: its name is not known"),
+    "bad port": ({"url": f"http://h.example:x/{HOOK}?q={HOOK}"}, "its URL is not valid"),
+    "bad address": ({"url": f"http://[{HOOK}/?q={HOOK}"}, "no http(s) URL"),
+    "no host": ({"url": f"https:///{HOOK}?q={HOOK}"}, "no http(s) URL"),
+    "long label": ({"url": f"http://{'x' * 70}.example/{HOOK}?q={HOOK}"}, "not "),
+    "star": ({"url": f"http://*.example/{HOOK}?q={HOOK}"}, "its URL is not valid"),
+    "return in a header": ({"headers": {"x-id": f"{HOOK}\r\nx: y"}}, "the header x-id has a value"),
+    "space in a header": ({"headers": {"x-id": f" {HOOK}"}}, "the header x-id has a value"),
+    "Korean in a header": ({"headers": {"x-id": f"루아{HOOK}"}}, "the header x-id has a value"),
+    "not JSON": ({"body": {HOOK: float("nan")}, "method": "POST"}, "its body is not JSON"),
+}
+
+
+@pytest.mark.parametrize("name", UNSENDABLE)
+def test_why_a_check_cannot_be_sent_or_got_no_answer_is_told_by_kind_and_host(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    changes, told = UNSENDABLE[name]
+    plain: dict[str, Any] = {"method": "GET", "url": "http://127.0.0.1:1/"}
+    checker = HttpChecker(requests.Session(), SystemClock(), {})
+    with pytest.raises(PortError) as error:
+        checker.send(Request(**{**plain, **changes}))
+    assert told in error.value.what
+    assert_untold(everything_of(error.value) + caplog.text)
 
 
 @pytest.mark.parametrize("way", ANSWERS)
