@@ -27,6 +27,7 @@ ENDINGS: Mapping[str, tuple[str, str]] = {
     "error": ("error", "error"),
 }
 """Outcome on the wire → level of its annotation, and as people read it."""
+_ANYWHERE = re.compile(r"##((?:vso|teamcity)?\[)", re.IGNORECASE | re.ASCII)
 LONGEST = 4000  # characters of a message; a page of them is read by nobody
 
 
@@ -53,15 +54,16 @@ def annotation(event: Event, service: str = "") -> str:
 def disarmed(line: str) -> str:
     """Return a line of a log that the runner cannot take for a command, whatever it quotes.
 
-    It reads `::name::` at the start of a line, and the older `##[name]` anywhere in it.
+    GitHub's reads `::name::` at the start of a line, and the older `##[name]` anywhere in it;
+    anywhere Azure's reads `##vso[…]`, and TeamCity's `##teamcity[…]`.
     """
-    line = line.replace("##[", "## [")
+    line = _ANYWHERE.sub(r"## \1", line)
     return re.sub(r"((?:^|[\r\n])\s*):(?=:)", r"\1: ", line)
 
 
 def disarmed_json(line: str) -> str:
     """Return a line of JSON objects, the same in value, of which the same is true."""
-    return line.replace("##[", "#\\u0023[")
+    return _ANYWHERE.sub(r"#\\u0023\1", line)
 
 
 def summary(

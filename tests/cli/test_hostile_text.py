@@ -52,8 +52,11 @@ HOSTILE = (
     "evil\x1b[2J\x1b[31m\x1b]8;;https://evil.example\x07link\x1b]8;;\x07\x1b]52;c;cm0=\x07"
     "\r\x08\x7f\x9b1m\u202egnp\u2066\u200b\ufeff\u2028[red]x[/red][link=https://e]y[/link]:boom:"
     "{{ 7*7 }}<b>&<!channel>`x`##[error]z%0A::error::a\n::error::forged\n"
+    "a ##vso[task.complete result=Failed]a ##VSO[x]y ##teamcity[buildStop]\n"
     "::add-mask::rollout\npromoted\n| 2026-01-05"
 )
+RUNNERS = re.compile(r"##(?:vso|teamcity)?\[", re.IGNORECASE)
+"""Commands that a runner finds anywhere in a line: GitHub's older ones, Azure's, TeamCity's."""
 UNSEEN = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b\u2028-\u202e\u2060-\u2069\ufeff]")
 
 
@@ -163,7 +166,7 @@ def assert_no_line_is_forged(told: str) -> None:
         assert not line.lstrip().startswith("::")
         assert not line.startswith("promoted")
         assert not line.startswith("| 2026")
-    assert "##[" not in told
+    assert not RUNNERS.search(told)
 
 
 def test_the_live_view_draws_it_without_its_markup(
@@ -190,7 +193,7 @@ def test_json_holds_the_same_text_in_characters_that_steer_nothing(
     out = io.StringIO()
     shown(views.make("json", out, out, live=False), started[0])
     assert not UNSEEN.search(out.getvalue())
-    assert "##[" not in out.getvalue()
+    assert not RUNNERS.search(out.getvalue())
     events = [json.loads(line) for line in out.getvalue().split("\n")[:-1]]
     assert events[0]["candidate"] == HOSTILE
     assert events[-1]["reason"] == HOSTILE
