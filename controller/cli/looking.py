@@ -93,7 +93,8 @@ class Looker:
         if here.state is State.TAKEN_OVER:
             return moves.taken_over(record, here.at, here.waits, EVERY, here.verdicts)
         soon = moves.POLL if here.state in _IN_FLIGHT else EVERY
-        return moves.wait(record, here.waits or here.word, soon, verdicts=here.verdicts)
+        waiting = moves.wait(record, here.waits or here.word, soon)
+        return replace(waiting, verdicts=here.verdicts)
 
     def _events(self, decision: Decision, here: Standing) -> Iterator[Event]:
         record, known = decision.record, self._record

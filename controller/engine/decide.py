@@ -258,7 +258,7 @@ def _shifting(
     if failed and way_back:
         events = (*events, Message(now, "shout", f"{reason}; but {way_back}"))
     if failed and not way_back:
-        decision = moves.roll_back(record, service, now, reason, verdicts=watched.verdicts)
+        decision = moves.roll_back(record, service, now, reason)
     elif _is_in_force(record, service) and not _is_being_made(record, observation, service):
         arrive = moves.promoted if record.phase is Phase.PROMOTING else moves.in_force
         decision = arrive(plan, record, service, now)

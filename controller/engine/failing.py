@@ -90,7 +90,7 @@ def on_failure(
     step = named(f for f in failed if f[0] is OnFail.STEP_BACK)
     reason = f"at {record.weight}%: {back or step}"
     if back or (step and (record.stage == 0 or record.stage in record.stepped_back)):
-        return moves.roll_back(record, service, now, reason, verdicts=verdicts)
+        return moves.roll_back(record, service, now, reason)
     if step:
         return moves.enter_stage(plan, record, service, record.stage - 1, now, reason)
     return None

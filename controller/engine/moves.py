@@ -258,11 +258,10 @@ def roll_back(
     reason: str,
     *,
     by: str = "",
-    verdicts: Mapping[str, Verdict] | None = None,
 ) -> Decision:
     """Put every request back on stable; before any shift that ends the rollout at once."""
     if record.weight == 0 and record.phase is Phase.STARTING:
-        return _ended(record, service, now, "rolled_back", reason, by=by, verdicts=verdicts)
+        return _ended(record, service, now, "rolled_back", reason, by=by)
     back = replace(
         record, phase=Phase.ROLLING_BACK, weight=0, ask=None, shift=Shift(now, record.weight)
     ).noting(now, "roll back", reason, by)
@@ -275,7 +274,6 @@ def roll_back(
         State.ROLLING_BACK,
         _write(service, back, new_tag=False),  # a tag on a broken revision may fail the write
         (Shifted(now, split, in_force=False, reason=reason),),
-        verdicts or {},
     )
 
 
@@ -380,7 +378,6 @@ def _ended(
     *,
     by: str = "",
     raises: bool = False,
-    verdicts: Mapping[str, Verdict] | None = None,
 ) -> Decision:
     before = dict(record.before)
     entry = Outcome(outcome, record.candidate, now, cut(reason), by, before, record.rollout)
@@ -406,8 +403,6 @@ def _ended(
         done,
         State.DONE,
         _write(service, done, raises=raises, new_tag=False),
-        (),
-        verdicts or {},
     )
 
 
@@ -417,7 +412,6 @@ def ask(
     now: datetime,
     question: Ask,
     look_again: timedelta,
-    verdicts: Mapping[str, Verdict] | None = None,
 ) -> Decision:
     """Wait for a person, for a named reason; the hold stands still meanwhile."""
     asking = replace(record, ask=question, stopped=record.stopped or now)
@@ -430,8 +424,7 @@ def ask(
         State.ASKING,
         _write(service, asking),
         (Asked(now, question.kind.value, question.reason, record.stage),),
-        verdicts or {},
-        question.kind.waits_for_ever,
+        only_a_person=question.kind.waits_for_ever,
     )
 
 
@@ -445,7 +438,6 @@ def note(
     events: tuple[Event, ...] = (),
     transition: str = "",
     by: str = "",
-    verdicts: Mapping[str, Verdict] | None = None,
 ) -> Decision:
     """Write the record without moving traffic."""
     noted = record.noting(now, transition, reason, by) if transition else record
@@ -458,8 +450,7 @@ def note(
         state_of(noted),
         _write(service, noted, new_tag=candidate_tagged),
         events,
-        verdicts or {},
-        _only_a_person(noted),
+        only_a_person=_only_a_person(noted),
     )
 
 
@@ -490,7 +481,6 @@ def wait(
     look_again: timedelta,
     *,
     events: tuple[Event, ...] = (),
-    verdicts: Mapping[str, Verdict] | None = None,
 ) -> Decision:
     """Do nothing now."""
     return Decision(
@@ -501,8 +491,7 @@ def wait(
         state_of(record),
         None,
         events,
-        verdicts or {},
-        _only_a_person(record),
+        only_a_person=_only_a_person(record),
     )
 
 

@@ -102,7 +102,7 @@ def watching(
     record = record.after_look(verdicts={n: word(v) for n, v in verdicts.items()})
     decision = (
         on_failure(plan, record, observation, service, verdicts, now)
-        or proved_guilty(record, service, watched, now)
+        or proved_guilty(record, service, now)
         or _on_ask_or_hold(plan, record, observation, service, watched, now)
     )
     return decision.after_look(events, verdicts)
@@ -234,7 +234,7 @@ def _hold_is_over(
         case Then.ASK:
             return ask_once(plan, record, service, now, AskKind.UNDECIDED, why)
         case Then.ROLL_BACK:
-            return moves.roll_back(record, service, now, why, verdicts=watched.verdicts)
+            return moves.roll_back(record, service, now, why)
         case Then.ADVANCE if _over_a_limit(plan, watched.verdicts):
             return ask_once(plan, record, service, now, AskKind.UNDECIDED, why)
         case Then.ADVANCE:

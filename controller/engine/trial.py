@@ -67,9 +67,7 @@ def is_over(plan: Plan, record: Record, verdicts: Mapping[str, Verdict]) -> bool
     return not failing_with_stable(plan, verdicts)
 
 
-def proved_guilty(
-    record: Record, service: ServiceState, watched: Watched, now: datetime
-) -> Decision | None:
+def proved_guilty(record: Record, service: ServiceState, now: datetime) -> Decision | None:
     """Roll back if the failures fell with the weight and came back with it, whoever waits."""
     trial = record.trial
     if trial is None or trial.raised is None or not trial.blamed:
@@ -81,7 +79,7 @@ def proved_guilty(
         "it was us: the failures of both revisions fell with the candidate's weight and came "
         f"back with it ({count_text(bad)} of {count_text(requests)} requests)"
     )
-    return moves.roll_back(record, service, now, reason, verdicts=watched.verdicts)
+    return moves.roll_back(record, service, now, reason)
 
 
 def both_failing(

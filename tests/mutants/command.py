@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--again", action="store_true", help="play survivors again")
     parser.add_argument("--jobs", type=int, default=1, help="so many processes at a time")
     parser.add_argument(
-        "--seconds", type=float, default=40, help="of CPU, for each kind of test, a mutant"
+        "--seconds", type=float, default=15, help="of CPU, for each kind of test, a mutant"
     )
     parser.add_argument("--minutes", type=float, default=1e6, help="begin none after so long")
     parser.add_argument("--show", help="show the change that a mutant makes, and end")
