@@ -111,7 +111,7 @@ class Everywhere:
                 legs = self._legs()
                 if process.schedule:
                     self._pass(legs)
-                elif self._begun(legs):
+                elif self._is_let_begin(legs):
                     self._stay(legs)
                 else:  # whoever is refused has `tick --all` look after what there is
                     self._look_once(legs)
@@ -143,6 +143,14 @@ class Everywhere:
     def _say(self, text: str) -> None:
         for part in self.parts:
             part.run.say(text)
+
+    def _is_let_begin(self, legs: tuple[_Leg, ...]) -> bool:
+        """Begin as `apply` does; tell whether it is to go on. A record that nobody can read: no."""
+        try:
+            return self._begun(legs)
+        except Unreadable as error:
+            self._say(f"begin: {error}")
+            return False
 
     def _begun(self, legs: tuple[_Leg, ...]) -> bool:
         """Begin or attach in every region, the last one first; nothing where one refuses."""
@@ -187,9 +195,12 @@ class Everywhere:
         self._look_once(legs)
 
     def _look_once(self, legs: tuple[_Leg, ...]) -> None:
-        for leg in legs:
-            if not leg.done:
+        """Look at each region by itself: one that cannot be looked at hinders no other."""
+        for leg in (leg for leg in legs if not leg.done):
+            try:
                 self._look(leg)
+            except (PortError, Unreadable) as error:
+                leg.controller.run.say(f"not looked at: {error}")
 
     def _look(self, leg: _Leg) -> bool:
         """Look once; tell whether there is a rollout."""

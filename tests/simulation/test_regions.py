@@ -11,6 +11,7 @@ from tests.simulation.playing import Result
 from tests.simulation.regions import REGIONS, drawn, in_regions, play
 from tests.simulation.scene import Incident, Process, Scene
 from tests.simulation.scenes import BAD, calm
+from tests.simulation.test_telling import TOLD
 from tests.simulation.wires import Wires
 
 FIRST, SECOND, THIRD = REGIONS
@@ -92,3 +93,13 @@ def test_what_befalls_one_region_breaks_no_invariant_in_either(
 def test_a_seed_breaks_nothing_in_several_regions(seed: int, wires: Wires) -> None:
     for name, result in play(drawn(seed), wires).items():
         assert not result.violations, (name, *result.violations)
+
+
+def test_people_hear_of_a_region_though_the_record_of_the_one_before_is_garbage(
+    wires: Wires,
+) -> None:
+    """`apply` is refused then, in all regions; `tick --all` looks at each by itself."""
+    garbage = Incident("garbage", status="{", start=1.6)
+    found = played(wires, TOLD.with_only((garbage,)), TOLD)
+    assert outcomes(found) == ["nothing", "starting"]
+    assert any("/started" in line for line in found[SECOND].trace)
