@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import click
 
-from controller.cli import questions
+from controller.cli import ending, questions
 from controller.cli.ending import Ending
 from controller.cli.run import Leg, Run
 from controller.cli.stops import Code, Stop
@@ -87,7 +87,10 @@ def _begin(run: Run, leg: Leg, wish: Wish, stay: Stay) -> None:
     begun = leg.reconciler.begin(wish)
     match begun:
         case Refusal(reason, mend, code):
-            raise Stop(reason, mend, code)
+            lost = leg.reconciler.lost() if code == Code.SPLIT else None
+            if lost is None:
+                raise Stop(reason, mend, code)
+            leg.end = ending.of_lost(run.now(), lost, leg.place, reason)
         case Nothing(reason):
             leg.end = Ending(Finished(run.now(), "nothing_to_do", reason), Code.DONE, is_done=True)
         case Attach(record, plan, _):

@@ -156,10 +156,14 @@ def of_open(tick: Tick, place: str, served: int, why: str = "") -> Ending:
     return Ending(Finished(tick.at, outcome, reason, split_of(tick), took, served, commands), code)
 
 
-def of_lost(at: datetime, lost: Lost, place: str) -> Ending:
-    """Return the ending of a command that finds a rollout whose record vanished: taken over."""
+def of_lost(at: datetime, lost: Lost, place: str, why: str = "") -> Ending:
+    """Return the ending of a command that finds a rollout whose record vanished: taken over.
+
+    why: what hinders it, where that is more.
+    """
     commands = hints.of_lost(lost, place)
-    return Ending(Finished(at, "taken_over", lost.told, lost.asked, next=commands), Code.SPLIT)
+    finished = Finished(at, "taken_over", why or lost.told, lost.asked, next=commands)
+    return Ending(finished, Code.SPLIT)
 
 
 def of_error(at: datetime, reason: str, last: Tick | None, place: str) -> Ending:

@@ -104,16 +104,20 @@ def test_a_rollout_whose_record_vanished_is_taken_over(
     result = run(*command)
     assert result.exit_code == code, result.output
     assert "nobody goes on with it" in result.output
-    if command[0] not in {"list", "apply"}:
+    if command[0] == "apply":
+        assert f"next: rollout apply {PLAN} --replace" in result.output
+    elif command[0] != "list":
         for way in (f"rollback {PLACE}", f"cancel {PLACE}", "apply PLAN --replace"):
             assert f"rollout {way}" in result.output
 
 
 def test_scripts_are_told_of_a_vanished_record_as_of_any_takeover(lost: Served) -> None:
     write(lost, None)
-    (line,) = run("tick", *SERVICE, "-o", "json").stdout.splitlines()
-    finished = json.loads(line)
-    assert (finished["outcome"], finished["split"]) == ("taken_over", {"ion-api-00041-abc": 100})
+    for command in (("tick", *SERVICE), ("wait", *SERVICE), ("apply", PLAN, "--no-wait")):
+        *_, finished = map(json.loads, run(*command, "-o", "json").stdout.splitlines())
+        assert finished["outcome"] == "taken_over"
+        assert finished["split"] == {"ion-api-00041-abc": 100}
+        assert any(line.startswith("rollout cancel ") for line in finished["next"])
     assert json.loads(run("status", *SERVICE, "-o", "json").stdout)["state"] == "taken_over"
     assert "vanished" in json.loads(run("history", *SERVICE, "-o", "json").stdout)["gone"]
 
