@@ -16,17 +16,17 @@ from controller.cli.beginning import begin_all
 from controller.cli.ending import Ending, Part
 from controller.cli.passing import after_one, one_pass
 from controller.cli.run import Leg, Run
-from controller.cli.stops import Code, Stop
+from controller.cli.stops import Code, Refused, Stop, as_stop
 from controller.cli.target import place_of
 from controller.cli.views.text import sentence
 from controller.engine.begin import Wish
 from controller.engine.decision import Refusal
 from controller.engine.duty import SCHEDULE
-from controller.engine.events import Finished
+from controller.engine.events import Finished, Shifted
 from controller.engine.observation import Seen
 from controller.engine.record import Phase
 from controller.engine.wording import minutes_shown
-from controller.ports import PortError
+from controller.ports import Missing, PortError
 from controller.reconciler import Reconciler, Tick
 
 if TYPE_CHECKING:
@@ -52,7 +52,12 @@ def follow(run: Run, wish: Wish) -> int:
         _introduce_people(run, connection)
     until = connection.now() + run.timeout if run.timeout is not None else None
     if not run.leaving:
-        begin_all(run, wish, lambda leg: _stay(run, (leg,), None))
+        try:
+            begin_all(run, wish, lambda leg: _stay(run, (leg,), None))
+        except (Stop, Missing) as refused:
+            if not run.no_wait:
+                raise
+            return _look_all_the_same(run, refused)
         _stay(run, run.legs, until)
     for leg in run.legs:
         if leg.end is None or leg.end.code in (Code.WAITING, Code.IN_PROGRESS):
@@ -108,6 +113,34 @@ def _stay(run: Run, legs: tuple[Leg, ...], until: datetime | None) -> None:
         if leg.last is None:
             raise Stop(GONE, "`rollout status` looks again")
         leg.end = after_one(leg.last, leg.place, leg.served)
+
+
+def _look_all_the_same(run: Run, refused: Exception) -> int:
+    """Look once after what is under way, though what was wanted beside it is refused.
+
+    Whoever runs `apply --no-wait` on a schedule relies on it to watch: an edited plan, or another
+    candidate, must not leave the rollout alone. Returns the look's exit code where it moved traffic
+    or somebody is needed; else raises Refused: all is as it was.
+    """
+    stop, moved = as_stop(refused), False
+    for leg in run.legs:
+        for tick in one_pass(leg.reconciler):
+            if tick.plan is None:  # it is done: there is nothing to look after
+                break
+            run.saw(leg, tick)
+            moved |= any(isinstance(event, Shifted) and not event.in_force for event in tick.events)
+            if run.leaving:
+                return leave(run)
+        if leg.last is not None:
+            leg.end = after_one(leg.last, leg.place, leg.served)
+    run.legs = tuple(leg for leg in run.legs if leg.last is not None) or run.legs
+    if run.last is None:
+        raise refused
+    end = _whole(run)
+    if not moved and end.code == Code.DONE:
+        raise Refused(stop.message, getattr(stop, "mend", ""), stop.exit_code) from refused
+    run.message("warning", f"looked after what is under way; what was wanted is refused: {stop}")
+    return run.finish(end)
 
 
 def _loop(run: Run, legs: tuple[Leg, ...], until: datetime | None) -> None:

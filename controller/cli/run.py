@@ -11,7 +11,7 @@ import click
 
 from controller.cli import ending
 from controller.cli.ending import Ending
-from controller.cli.stops import Code
+from controller.cli.stops import Code, Refused
 from controller.cli.wiring import wall_clock
 from controller.engine.events import Message
 from controller.engine.lost import Lost
@@ -117,5 +117,7 @@ class Run:
 
     def is_split_after(self, stop: click.ClickException) -> bool:
         """Tell whether an error leaves the traffic split, which has an exit code of its own."""
+        if isinstance(stop, Refused):
+            return False
         split = ending.split_of(self.last) if self.last else {}
         return stop.exit_code == Code.ERROR and len(split) > 1 and not self.observes

@@ -46,6 +46,10 @@ class Stop(click.ClickException):
         _annotate(text.removeprefix("error: "), stream)
 
 
+class Refused(Stop):
+    """What was wanted cannot be, beside a rollout that goes on: this changed nothing of it."""
+
+
 class InvalidPlan(Stop):
     """A plan that cannot run; the message is the rendered diagnostics."""
 

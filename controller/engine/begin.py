@@ -173,8 +173,8 @@ def _beside(
         listed = "\n".join(f"  {line}" for line in changes)
         return Refusal(
             f"the plan changed since this rollout began:\n{listed}",
-            "`apply --replan` takes the change for the stages not yet reached; until then nobody "
-            f"goes on but who watches already; `rollout tick {service.name.place}` looks once",
+            "`apply --replan` takes the change for the stages not yet reached; until then it goes "
+            f"on by its own plan: `apply --no-wait` and `rollout tick {service.name.place}` look after it",
         )
     reached = range(max(record.stage, record.came_from) + 1)  # it may have stepped back
     if wanted.stages[: len(reached)] != running.stages[: len(reached)] or any(
