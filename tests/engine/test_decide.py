@@ -270,6 +270,17 @@ class TestNoWayBack:
         assert after.state is State.ASKING
         assert after.only_a_person
 
+    def test_what_would_roll_back_is_shouted_and_nothing_else_is(self) -> None:
+        for failed, said in ((0, []), (60, ["errors"])):
+            decision = look(running(), 20, failed=failed, stable=Gone("deleted"))
+            shouts = [e.text for e in decision.events if isinstance(e, Message)]
+            assert [text.split()[0] for text in shouts] == said
+            assert all(text.endswith("no way back: stable api-1 was deleted") for text in shouts)
+        lost = look(running(), 20, stable=Gone("deleted"), candidate=Gone("deleted"))
+        assert [e.text for e in lost.events if isinstance(e, Message)] == [
+            "the candidate api-2 was deleted; but no way back: stable api-1 was deleted"
+        ]
+
     def test_the_ask_ends_when_stable_is_back(self) -> None:
         ask = Ask(AskKind.NO_WAY_BACK, "no way back", T0)
         assert look(running(ask=ask, stopped=T0), 20).record.ask is None
