@@ -20,6 +20,7 @@ from controller.cli.stops import Code, Refused, Stop, as_stop
 from controller.cli.target import place_of
 from controller.cli.views.text import sentence
 from controller.engine.begin import Wish
+from controller.engine.codec import Unreadable
 from controller.engine.decision import Refusal
 from controller.engine.duty import SCHEDULE
 from controller.engine.events import Finished, Shifted
@@ -124,13 +125,18 @@ def _look_all_the_same(run: Run, refused: Exception) -> int:
     """
     stop, moved = as_stop(refused), False
     for leg in run.legs:
-        for tick in one_pass(leg.reconciler):
-            if tick.plan is None:  # it is done: there is nothing to look after
-                break
-            run.saw(leg, tick)
-            moved |= any(isinstance(event, Shifted) and not event.in_force for event in tick.events)
-            if run.leaving:
-                return leave(run)
+        try:
+            for tick in one_pass(leg.reconciler):
+                if tick.plan is None:  # it is done: there is nothing to look after
+                    break
+                run.saw(leg, tick)
+                moved |= any(isinstance(e, Shifted) and not e.in_force for e in tick.events)
+                if run.leaving:
+                    return leave(run)
+        except Unreadable:
+            break  # the refusal is about that
+        except (PortError, Stop) as error:
+            run.message("warning", f"what is under way could not be looked at: {error}", leg)
         if leg.last is not None:
             leg.end = after_one(leg.last, leg.place, leg.served)
     run.legs = tuple(leg for leg in run.legs if leg.last is not None) or run.legs

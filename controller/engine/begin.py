@@ -174,7 +174,8 @@ def _beside(
         return Refusal(
             f"the plan changed since this rollout began:\n{listed}",
             "`apply --replan` takes the change for the stages not yet reached; until then it goes "
-            f"on by its own plan: `apply --no-wait` and `rollout tick {service.name.place}` look after it",
+            "on by its own plan: `apply --no-wait` looks after it, and so does "
+            f"`rollout tick {service.name.place}`",
         )
     reached = range(max(record.stage, record.came_from) + 1)  # it may have stepped back
     if wanted.stages[: len(reached)] != running.stages[: len(reached)] or any(
