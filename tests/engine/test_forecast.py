@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from controller.engine.forecast import Outlook, assumed_outlook, forecast
-from controller.plan.model import EvidenceRules, Needs, Plan, Stage
+from controller.engine.forecast import Outlook, _days, assumed_outlook, forecast
+from controller.plan.model import EvidenceRules, Gate, Limits, Needs, Plan, ResponseRate, Stage
 from controller.plan.reader import read_plan
 from controller.plan.source import load
 from tests.engine.builders import PLAN
@@ -110,3 +110,133 @@ def test_looks_and_calls_are_counted_for_the_whole_plan(name: str) -> None:
     assert found.hold == sum((stage.hold for stage in plan.stages), timedelta())
     assert found.ticks >= found.hold / timedelta(minutes=5)
     assert found.calls >= 4 * found.ticks
+
+
+HOUR = timedelta(hours=1)
+SLOWLY = replace(
+    PLAN, stages=(Stage(1, 0 * HOUR), Stage(10, 2 * HOUR), Stage(50, DAY), Stage(100, 3 * DAY))
+)
+
+
+class TestFigures:
+    """To the digit: as they were when `benchmarks/gates` played what they foretell."""
+
+    def test_what_each_stage_catches_by_each_gate(self) -> None:
+        stages = forecast(PLAN, assumed_outlook(PLAN, 600, 0.001)).stages
+        found = {
+            (s.number, g.name): (g.catches, g.limit, g.needed) for s in stages for g in s.gates
+        }
+        assert found == {
+            (1, "errors"): (pytest.approx(0.03813780, rel=1e-6), 0.02, 150),
+            (1, "latency"): (pytest.approx(0.07778945, rel=1e-6), 2000, 30),
+            (2, "errors"): (pytest.approx(0.02709736, rel=1e-6), 0.02, 150),
+            (2, "latency"): (pytest.approx(0.06237583, rel=1e-6), 2000, 30),
+            (3, "errors"): (pytest.approx(0.02503656, rel=1e-6), 0.02, 150),
+            (3, "latency"): (pytest.approx(0.06015887, rel=1e-6), 2000, 30),
+        }
+
+    def test_how_long_worse_candidates_live_and_what_they_cost(self) -> None:
+        found = forecast(PLAN, assumed_outlook(PLAN, 600, 0.001)).regressions
+        assert [(one.gate, one.times, one.within, one.life.minute) for one in found] == [
+            ("errors", 2, True, None), ("errors", 5, True, None), ("errors", 20, True, None),
+            ("latency", 2, True, None), ("latency", 5, True, None), ("latency", 20, False, 11),
+        ]  # fmt: skip
+        assert [one.rate for one in found] == pytest.approx([0.002, 0.005, 0.02, 0.02, 0.05, 0.2])
+        assert found[2].life.caught == pytest.approx(4.508045e-05, rel=1e-4)
+        assert found[2].life.failed == pytest.approx(547.1816, rel=1e-6)
+        assert found[5].life.caught == pytest.approx(0.9999171, rel=1e-6)
+        assert found[5].life.failed == pytest.approx(119.6948, rel=1e-6)
+
+    def test_no_candidate_fails_more_than_always(self) -> None:
+        found = forecast(PLAN, assumed_outlook(PLAN, 600, 0.3)).regressions
+        assert [one.rate for one in found if one.gate == "errors"] == [0.6, 1.0, 1.0]
+
+    def test_looks_and_calls(self) -> None:
+        """Each minute for two hours, then each 288 s of 24 h, each 5 min of 72 h."""
+        found = forecast(SLOWLY, assumed_outlook(SLOWLY, 600, 0.001))
+        assert (found.ticks, found.hold) == (120 + (120 + 275) + (120 + 840), 98 * HOUR)
+        assert found.calls == found.ticks * 5  # the service, two revisions, two metrics
+        often = replace(SLOWLY, evidence=EvidenceRules(interval=timedelta(minutes=7)))
+        assert forecast(often, Outlook(0, {})).ticks == 18 + 206 + 618
+
+    def test_of_a_gate_of_which_nothing_is_known_nothing_is_foretold(self) -> None:
+        found = forecast(PLAN, Outlook(600, {"errors": 0.001}))
+        assert {one.gate for one in found.regressions} == {"errors"}
+        assert [gate.catches is None for gate in found.stages[0].gates] == [False, True]
+
+    def test_a_stage_without_hold_catches_nothing_and_is_not_complained_of(self) -> None:
+        found = forecast(SLOWLY, assumed_outlook(SLOWLY, 3, 0.001))
+        assert [gate.catches for gate in found.stages[0].gates] == [None, None]
+        assert found.advice == (
+            "stage 2 gives the candidate about 36 requests in 2 h, 150 are needed: errors cannot "
+            "be decided there: hold 24 h, or start at 45%, or use needs: clean, which would let a "
+            "release with 20% failures pass this stage in no cases",
+        )
+
+    def test_half_of_the_slow_that_the_limit_allows_is_not_assumed_but_a_fifth(self) -> None:
+        assert assumed_outlook(PLAN, 5, 0.2).bad == {"errors": 0.2, "latency": pytest.approx(0.01)}
+
+
+class TestAdvice:
+    LAST = (
+        "from 90% to 95% as the last stage before 100%, a regression under full load could still "
+        "be told from an incident by the few percent left on stable"
+    )
+
+    @pytest.mark.parametrize(("rate", "given"), [(1200, True), (1199, False)])
+    def test_a_busy_service_is_advised_to_keep_a_remainder_on_stable(
+        self,
+        rate: float,
+        given: bool,  # noqa: FBT001
+    ) -> None:
+        assert (self.LAST in forecast(PLAN, assumed_outlook(PLAN, rate, 0.001)).advice) is given
+
+    @pytest.mark.parametrize(("weight", "given"), [(89, True), (90, False)])
+    def test_a_plan_that_keeps_one_is_not(
+        self,
+        weight: int,
+        given: bool,  # noqa: FBT001
+    ) -> None:
+        plan = replace(PLAN, stages=(Stage(10, HOUR), Stage(weight, HOUR), Stage(100, HOUR)))
+        assert (self.LAST in forecast(plan, assumed_outlook(plan, 1200, 0.001)).advice) is given
+
+    @pytest.mark.parametrize(("budget", "given"), [(33, True), (34, False)])
+    def test_a_budget_that_a_tenfold_regression_spends_unseen_is_too_small(
+        self,
+        budget: int,
+        given: bool,  # noqa: FBT001
+    ) -> None:
+        """Within the 4 minutes' delay, at 10% of 6,000 requests a minute: 24, and 10 to spare."""
+        plan = replace(PLAN, max_failed_requests=budget)
+        advice = forecast(plan, assumed_outlook(plan, 6000, 0.001)).advice
+        said = (
+            "max_failed_requests: 33 is spent before anything can be seen: a tenfold regression "
+            "fails about 34 requests within the delay"
+        )
+        assert (said in advice) is given
+
+    @pytest.mark.parametrize(("failing", "given"), [(0.06, True), (0.05, False)])
+    def test_a_success_rate_is_told_as_such(
+        self,
+        failing: float,
+        given: bool,  # noqa: FBT001
+    ) -> None:
+        metric = ResponseRate(("2xx",), counts_failures=False)
+        ok = Gate("ok", metric, Limits(minimum=0.95, roll_back=0.9), None)
+        plan = replace(PLAN, gates=(ok,))
+        told = "ok: stable itself is at 94%, the limit at 10% is 95%: this can never advance"
+        assert (told in forecast(plan, Outlook(600, {"ok": failing})).advice) is given
+
+    def test_a_stage_whose_own_limit_stable_breaks_is_named(self) -> None:
+        stricter = {"errors": Limits(maximum=0.0001, roll_back=0.02)}
+        stages = (PLAN.stages[0], replace(PLAN.stages[1], limits=stricter), PLAN.stages[2])
+        plan = replace(PLAN, stages=stages)
+        assert forecast(plan, assumed_outlook(plan, 600, 0.001)).advice == (
+            "errors: stable itself is at 0.1%, the limit at 50% is 0.01%: this can never advance",
+        )
+
+
+def test_spans_are_told_in_minutes_hours_and_days() -> None:
+    spans = (0.5, 0.9, 1, 47, 48, 60)
+    told = [_days(HOUR * hours) for hours in spans]
+    assert told == ["30 min", "54 min", "1 h", "47 h", "2 days", "2 days"]
