@@ -97,3 +97,12 @@ def test_one_that_is_gone_for_good_ends_the_rollout_before_it_got_traffic() -> N
     decision = decided(Gone("deleted"))
     assert decision.record.phase is Phase.DONE
     assert "deleted" in decision.reason
+
+
+def test_the_other_containers_images_count_and_the_image_that_is_replaced_does_not() -> None:
+    def named(*containers: Container) -> str:
+        return deploying("api", "app:2", replace(ONE, containers=containers)).revision
+
+    assert named(MAIN, PROXY) == named(replace(MAIN, image="app:0"), PROXY)
+    assert named(MAIN, PROXY) != named(MAIN, replace(PROXY, image="proxy:2"))
+    assert named(PROXY, MAIN) == named(MAIN, PROXY)

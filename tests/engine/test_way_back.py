@@ -10,7 +10,7 @@ from controller.engine.decide import decide
 from controller.engine.decision import Action, Decision, State
 from controller.engine.events import Shifted
 from controller.engine.observation import Gone, Observation, RevisionState, Seen, Target
-from controller.engine.record import Phase, Record, Shift
+from controller.engine.record import Phase, Record, Shift, Trial
 from controller.engine.watching import windows
 from controller.engine.way_back import without
 from tests.engine.builders import MINUTE, NEW, OLD, PLAN, T0, at, running, service_of, split_asked
@@ -130,3 +130,17 @@ def test_the_greatest_of_those_left_is_stable_from_then_on_of_equals_the_first(
 ) -> None:
     before = {"api-9": others[1], OLD: 50, "api-0": others[0]}
     assert without(running(before=before), frozenset({OLD})).stable == stable
+
+
+def test_a_candidate_that_served_before_is_no_way_back_from_itself() -> None:
+    record = running(before={OLD: 70, NEW: 30})
+    assert without(record, frozenset({OLD})) is record
+    assert without(record, frozenset({"api-7"})) is record
+
+
+def test_a_candidate_lowered_to_nothing_as_a_test_still_has_to_be_rolled_back() -> None:
+    """Its record says what is under way; to end there would leave the roll back unconfirmed."""
+    trial = Trial("errors", T0, 0.1)
+    decision = decided(running(weight=0, trial=trial, before=BOTH), READY, READY, NOT_READY)
+    assert decision.state is State.ROLLING_BACK
+    assert decision.record.phase is Phase.ROLLING_BACK
