@@ -34,7 +34,7 @@ SCENES: Mapping[str, Scene] = {
     "a good candidate": calm(),
     "a bad candidate": calm(truths=BAD, character="worse"),
     "an approval": APPROVED,
-    "readiness lost": calm(Incident("unready", CANDIDATE, start=500, end=90_000)),
+    "readiness lost": calm(Incident("unready", CANDIDATE, start=500, end=1500)),
     "a failing check": calm(
         truths={"*": Truth(), CANDIDATE: Truth(health=500)}, character="unhealthy"
     ),
