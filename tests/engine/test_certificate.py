@@ -12,8 +12,13 @@ from controller.engine.certificate import (
     AS_IT_IS,
     BEFORE,
     FAULTS,
+    Fault,
     Minutes,
     Tried,
+    _broken,
+    _failing,
+    _schedule,
+    _split,
     at_most,
     drawn,
     faults_of,
@@ -22,7 +27,15 @@ from controller.engine.certificate import (
     summary,
     tried,
 )
-from controller.gates.evidence import CodeCounts, Explicit, Histogram, Latencies, Requests, Value
+from controller.gates.evidence import (
+    CodeCounts,
+    Explicit,
+    Histogram,
+    Latencies,
+    Number,
+    Requests,
+    Value,
+)
 from tests.engine.builders import MINUTE, PLAN, T0
 
 SLOWER = FAULTS[-1]
@@ -96,3 +109,125 @@ def test_bounds_and_medians_are_those_of_the_tables() -> None:
     many = [Tried("f", "fail", "g", minute, minute) for minute in (3, 9, 30)]
     assert summary(many) == (3, 3, 9, 14.0)
     assert summary([Tried("f", "pass", "", None, 5)]) == (1, 0, None, 5.0)
+    assert at_most(3, 10) == pytest.approx(0.6066, abs=1e-4)
+    assert (at_most(0, 0), at_most(5, 5)) == (1.0, 1.0)
+    assert summary([]) == (0, 0, None, 0.0)
+    assert summary([many[0], many[2]])[2] == 30
+
+
+class TestTheCandidatesMinutes:
+    LAYOUT = Explicit((100.0, 200.0, 400.0))
+
+    def test_a_slower_one_has_each_request_where_twice_its_latency_lies(self) -> None:
+        """The middles 50, 150, 300 become 100, 300, 600; what is beyond all limits stays."""
+        value = Histogram(self.LAYOUT, {0: 3, 1: 5, 2: 2, 3: 1}, 150.0)
+        slower, failed = _broken(value, Fault("2x", pace=2.0), 0.1, Random(1))
+        assert slower == Histogram(self.LAYOUT, {1: 3, 2: 5, 3: 3}, 300.0)
+        assert failed == 0
+
+    def test_a_failing_one_turns_so_many_good_answers_into_errors(self) -> None:
+        value = CodeCounts({"2xx": 60, "4xx": 40, "5xx": 5})
+        worse, failed = _broken(value, Fault("x5", errors=5.0), 0.05, Random(1))
+        assert isinstance(worse, CodeCounts)
+        assert sum(worse.codes.values()) == 105
+        assert worse.codes["5xx"] == 5 + failed
+        assert 8 <= failed <= 32  # a fifth of a hundred
+        assert worse.codes["4xx"] < 40
+        all_fail, failed = _broken(value, Fault("x99", errors=99.0), 0.05, Random(1))
+        assert (all_fail, failed) == (CodeCounts({"5xx": 105}), 100)
+
+    def test_where_codes_are_told_exactly_it_answers_500(self) -> None:
+        worse, _ = _broken(CodeCounts({"200": 4}), Fault("all", errors=2.0), 1.0, Random(1))
+        assert worse == CodeCounts({"500": 4})
+
+    def test_one_as_good_as_stable_and_what_a_fault_is_not_about_stay_as_they_are(self) -> None:
+        counts, spread = CodeCounts({"2xx": 9}), Histogram(self.LAYOUT, {1: 9}, 150.0)
+        for value in (counts, spread, Number(0.8)):
+            assert _broken(value, AS_IT_IS, 0.5, Random(1)) == (value, 0)
+        assert _broken(counts, SLOWER, 0.5, Random(1)) == (counts, 0)
+        assert _broken(spread, X20, 0.5, Random(1)) == (spread, 0)
+
+    def test_what_is_dealt_out_is_all_there_was(self) -> None:
+        counts = CodeCounts({"2xx": 90, "5xx": 30})
+        mine, rest = _split(counts, 0.5, Random(3))
+        assert isinstance(mine, CodeCounts)
+        assert isinstance(rest, CodeCounts)
+        for code, count in counts.codes.items():
+            assert mine.codes[code] + rest.codes[code] == count
+        assert _split(counts, 1.0, Random(3)) == (counts, None)
+        assert _split(counts, 0.0, Random(3)) == (None, counts)
+        spread = Histogram(self.LAYOUT, {0: 50, 2: 50}, 120.0)
+        one, other = _split(spread, 0.5, Random(3))
+        assert isinstance(one, Histogram)
+        assert isinstance(other, Histogram)
+        assert one.mean == other.mean == 120.0
+        assert one.total + other.total == 100
+        assert 30 < one.total < 70
+
+    def test_a_number_is_of_both_sides_while_both_serve(self) -> None:
+        assert _split(Number(0.8), 0.5, Random(1)) == (Number(0.8), Number(0.8))
+        assert _split(Number(0.8), 1.0, Random(1)) == (Number(0.8), None)
+
+
+class TestOneRollout:
+    MINUTES = past(BEFORE + length_of(PLAN) + 30)
+
+    def test_a_fail_is_dated_and_what_the_fault_cost_until_it_could_be_seen_is_counted(
+        self,
+    ) -> None:
+        one = tried(PLAN, self.MINUTES, X20, Random(1))
+        assert one == Tried("x20 failures", "fail", "errors", 6, 22)
+        late = replace(PLAN, evidence=replace(PLAN.evidence, delay=timedelta(minutes=20)))
+        found = tried(late, self.MINUTES, X20, Random(1))
+        assert (found.minute, found.failed > one.failed) == (6, True)
+
+    def test_one_that_is_not_caught_costs_its_failures_to_the_end(self) -> None:
+        twice = tried(PLAN, self.MINUTES, FAULTS[0], Random(1))
+        assert (twice.verdict, twice.minute, twice.failed) == ("pass", None, 45)
+
+    def test_it_goes_through_the_plans_stages_after_stables_day(self) -> None:
+        schedule = list(_schedule(PLAN))
+        assert schedule[0] == (-1440, 0)
+        assert [schedule.index((n, w)) for n, w in ((-1, 0), (0, 10), (30, 50), (89, 100))] == [
+            1439, 1440, 1470, 1529,
+        ]  # fmt: skip
+        assert len(schedule) == 1530
+
+    def test_the_past_itself_fails_at_a_rate(self) -> None:
+        assert _failing(self.MINUTES) == pytest.approx(0.005)
+        assert _failing({}) == 0.0
+
+    def test_it_can_start_at_either_end_of_the_room_and_nowhere_else(self) -> None:
+        class Fixed:
+            def __init__(self, number: float) -> None:
+                self.number = number
+
+            def random(self) -> float:
+                return self.number
+
+            def gauss(self, mu: float = 0.0, sigma: float = 1.0) -> float:
+                return mu + 0 * sigma
+
+        for number in (0.0, 0.9999):
+            minutes = past(BEFORE + length_of(PLAN) + 5)
+            assert tried(PLAN, minutes, AS_IT_IS, Fixed(number)).verdict == "pass"
+
+
+def test_of_many_the_normal_approximation_is_drawn_and_never_more_than_there_are() -> None:
+    class Far:
+        def __init__(self, sigmas: float) -> None:
+            self.sigmas = sigmas
+
+        def random(self) -> float:
+            raise AssertionError("few are dealt out one by one, many are not")
+
+        def gauss(self, mu: float = 0.0, sigma: float = 1.0) -> float:
+            return mu + self.sigmas * sigma
+
+    assert drawn(Far(0), 100, 0.2) == 20
+    assert drawn(Far(1), 100, 0.2) == 24  # a standard deviation is 4
+    assert drawn(Far(99), 100, 0.2) == 100
+    assert drawn(Far(-99), 100, 0.2) == 0
+    with pytest.raises(AssertionError):
+        drawn(Far(0), 60, 0.2)
+    assert drawn(Far(0), 61, 0.2) == 12

@@ -129,7 +129,9 @@ def _places(tree: ast.Module | ast.ClassDef, inside: str = "") -> Iterator[tuple
         match node:
             case ast.FunctionDef():
                 yield inside + node.name, node
-            case ast.ClassDef() if not _is_enum(node):
+            case ast.ClassDef() if _is_a(node, "Protocol"):
+                pass  # nothing of it is ever run
+            case ast.ClassDef() if not _is_a(node, "Enum"):
                 yield from _places(node, f"{inside}{node.name}.")
             case ast.ClassDef():
                 yield from ((n, f) for n, f in _places(node, f"{node.name}.") if _is_code(f))
@@ -139,8 +141,8 @@ def _places(tree: ast.Module | ast.ClassDef, inside: str = "") -> Iterator[tuple
                 yield inside + name, node
 
 
-def _is_enum(node: ast.ClassDef) -> bool:
-    return any("Enum" in ast.unparse(base) for base in node.bases)
+def _is_a(node: ast.ClassDef, base: str) -> bool:
+    return any(base in ast.unparse(one) for one in node.bases)
 
 
 def _is_code(node: ast.stmt) -> bool:
