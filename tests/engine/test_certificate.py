@@ -197,21 +197,6 @@ class TestOneRollout:
         assert _failing(self.MINUTES) == pytest.approx(0.005)
         assert _failing({}) == 0.0
 
-    def test_it_can_start_at_either_end_of_the_room_and_nowhere_else(self) -> None:
-        class Fixed:
-            def __init__(self, number: float) -> None:
-                self.number = number
-
-            def random(self) -> float:
-                return self.number
-
-            def gauss(self, mu: float = 0.0, sigma: float = 1.0) -> float:
-                return mu + 0 * sigma
-
-        for number in (0.0, 0.9999):
-            minutes = past(BEFORE + length_of(PLAN) + 5)
-            assert tried(PLAN, minutes, AS_IT_IS, Fixed(number)).verdict != "fail"
-
 
 def test_of_many_the_normal_approximation_is_drawn_and_never_more_than_there_are() -> None:
     class Far:
