@@ -14,7 +14,7 @@ from controller.engine.decision import Decision
 from controller.engine.events import Message
 from controller.engine.observation import ServiceState
 from controller.engine.record import Ask, AskKind, Record, cut
-from controller.engine.watching import heartbeat, interval
+from controller.engine.watching import heartbeat, held, hold_of, interval
 from controller.engine.wording import minutes_shown
 from controller.plan.model import AdvanceOnly, Plan, Then
 from controller.plan.window import closed_text, is_open, next_opening
@@ -130,11 +130,24 @@ def answered(
     return moves.roll_back(record, service, now, silence)
 
 
+def began_anew(plan: Plan, record: Record, now: datetime) -> tuple[str, ...]:
+    """Return, as a sentence, that the stage was begun anew while a person was asked; else nothing.
+
+    Its traffic was another hand's in between, or stable's revisions changed: what the hold had
+    shown until the ask is no evidence of it any more.
+    """
+    left = hold_of(plan, record) - held(record, now)
+    if left <= timedelta(0):
+        return ()
+    return (f"the stage began anew, {minutes_shown(left)} of its hold are left",)
+
+
 def _gone_on(
     plan: Plan, record: Record, service: ServiceState, now: datetime, reason: str
 ) -> Decision:
     assert record.ask is not None
-    if record.ask.kind in (AskKind.UNDECIDED, AskKind.SHIFT_FAILED):
+    leads_on = record.ask.kind is AskKind.UNDECIDED and not began_anew(plan, record, now)
+    if leads_on or record.ask.kind is AskKind.SHIFT_FAILED:
         return next_stage(plan, record, service, now, reason)
     back = replace(record, ask=None).resumed(now)
     look = interval(plan, record, now)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from controller.engine import moves
-from controller.engine.asking import answered, ask_once, kept, next_stage
+from controller.engine.asking import answered, ask_once, began_anew, kept, next_stage
 from controller.engine.decision import Decision
 from controller.engine.events import Event, Judged, Message, Observed
 from controller.engine.failing import failed_checks, on_failure, open_checks, to_ask
@@ -185,9 +185,11 @@ def _while_asking(
     assert ask is not None
     still_open = _open(plan, record, observation, watched.verdicts)
     if ask.kind is AskKind.APPROVAL and record.stage + 1 in record.approved:
-        if not still_open or record.stage + 1 in record.waived:
+        proved = _early(plan, record, observation, watched.verdicts)
+        begun = () if proved else began_anew(plan, record, now)
+        if not begun and (not still_open or record.stage + 1 in record.waived):
             return next_stage(plan, record, service, now, f"approved: {ask.reason}")
-        text = f"approved, but meanwhile: {'; '.join(still_open)}"
+        text = f"approved, but meanwhile: {'; '.join((*begun, *still_open))}"
     elif ask.kind is AskKind.MONITORING_OUT:
         text = "Monitoring answers again"
     elif ask.kind in (AskKind.UNDECIDED, AskKind.GATE) and not still_open:

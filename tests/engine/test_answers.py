@@ -246,6 +246,24 @@ class TestOtherHands:
             assert look(there, minutes).record.stage == 0
         assert look(there, 64).record.stage == 1
 
+    @pytest.mark.parametrize(
+        "ask", [APPROVAL, Ask(AskKind.UNDECIDED, "errors", at(40))], ids=lambda ask: ask.kind.value
+    )
+    def test_what_was_asked_before_they_came_leads_on_only_after_the_new_hold(
+        self, ask: Ask
+    ) -> None:
+        going = resumed(running(1, ask=ask, stopped=at(40)), 50, {OLD: 70, NEW: 30})
+        assert asked(going) is ask.kind
+        yes = approved(look(going, 51).record, 52)
+        held = look(yes, 53)
+        assert (asked(held.record), held.record.stage, held.action) == (None, 1, Action.NOTE)
+        for minutes in (54, 70, 82):
+            assert look(held.record, minutes).record.stage == 1
+        after = look(held.record, 95).record
+        assert (after.stage, asked(after)) == (
+            (2, None) if ask is APPROVAL else (1, AskKind.APPROVAL)
+        )
+
     def test_a_split_of_nothing_is_not_all_on_stable(self) -> None:
         record = running()
         decision = look(record, 20, service=Seen(service_of(record, {})))

@@ -442,8 +442,9 @@ class TestNobodyAnswers:
         rule = WhenNobodyAnswers(timedelta(hours=1), Then.ADVANCE)
         gates = (replace(ERRORS, limits=Limits(maximum=0.001)), SLOW)
         plan = replace(PLAN, gates=gates, when=When(nobody_answers=rule))
-        asking = running(plan=plan, ask=Ask(AskKind.UNDECIDED, "errors", T0), stopped=T0)
-        decision = look(asking, 61, plan=plan, failed=1, stable_failed=1)
+        ask = Ask(AskKind.UNDECIDED, "errors", at(61))
+        asking = running(plan=plan, ask=ask, stopped=at(61), extended=True)
+        decision = look(asking, 122, plan=plan, failed=1, stable_failed=1)
         assert decision.record.stage == 1
 
 

@@ -89,7 +89,7 @@ class Advances:
             "the hold has passed",
             lambda: f"{held:.0f} s of {stage.hold} at {stage.weight}%",
         )
-        told = sum(n for end, n in self.view.measured.told.items() if end > since)
+        told = self._told_since(since)
         if self.view.plainly_bad():
             self.view.must(
                 told < PLENTY,
@@ -99,7 +99,8 @@ class Advances:
         if not facts.needs_data or facts.may_advance_blind:
             return
         self.view.must(
-            told > 0,
+            # clocks that differ disagree on when the stage began: its evidence reaches back as far
+            self._told_since(since - round(self.view.drift * SECOND)) > 0,
             "no data is never a pass",
             lambda: f"no request of stage {before.stage + 1} was ever told of",
         )
@@ -114,6 +115,10 @@ class Advances:
         )
         if ended and not self._by_person and dead:
             self.view.violated("a dead candidate is not promoted", "it was")
+
+    def _told_since(self, since: int) -> int:
+        """Return how many of the candidate's requests, later than that, were told of."""
+        return sum(n for end, n in self.view.measured.told.items() if end > since)
 
     def forget_leave(self) -> None:
         """Note that another rollout began: what a person said was of the one before."""

@@ -11,9 +11,9 @@ import pytest
 
 from tests.simulation.drawing import draw
 from tests.simulation.incidents import CANDIDATE, OTHERS
-from tests.simulation.kills import enumerated
+from tests.simulation.kills import APPROVED, enumerated
 from tests.simulation.playing import Result, Run
-from tests.simulation.scene import Incident, Process, Scene, StageFacts, Truth
+from tests.simulation.scene import Aim, Incident, Process, Scene, StageFacts, Truth
 from tests.simulation.scenes import BAD, FACTS, PLAN, calm
 from tests.simulation.wires import Wires
 
@@ -210,6 +210,16 @@ def test_a_controller_goes_on_with_an_earlier_rollout_that_a_person_resumed(
     result = played(calm(cancelled, older, answers="approve"), wires)
     assert any("resume: done" in line for line in result.trace)
     assert result.outcome == "promoted"
+
+
+def test_an_approval_asked_for_before_another_hand_came_leads_on_only_after_a_new_hold(
+    wires: Wires,
+) -> None:
+    """Who resumed begins the stage anew; the approval, given then, went on ten seconds later."""
+    hand = Incident("traffic", number=30, aim=Aim("asking", "the first"))
+    result = played(APPROVED.with_only((hand,)), wires)
+    assert result.outcome == "promoted"
+    assert any("the stage began anew" in line for line in result.trace)
 
 
 def test_a_candidate_deleted_while_its_failed_shift_is_asked_about_is_rolled_back(
