@@ -28,8 +28,8 @@ test: .venv/.dev ## run the tests
 
 SEEDS ?= 500
 JOBS ?= 2
-simulate: .venv/.dev ## try to break the controller in SEEDS=500 worlds, or SEEDS=7000-7400; SEED=7123 shows one
-	@$(PY) -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --jobs $(JOBS))
+simulate: .venv/.dev ## try to break the controller in SEEDS=500 worlds, or SEEDS=7000-7400; SEED=7123 [AIM=…] shows one
+	@$(PY) -m tests.simulation $(if $(SEED),--seed $(SEED) $(if $(AIM),--aim '$(AIM)'),--seeds $(SEEDS) --jobs $(JOBS))
 
 KILLS ?= 200
 simulate-wire: .venv/.dev ## the same over the wire: kill KILLS=200 real processes in one rollout, a quarter of an hour

@@ -182,13 +182,17 @@ class Controller:
         self.plan = run.plan
         return Wish(run.plan, "ci@example.com", name, replan=replan)
 
+    def note_refusal(self, reason: str) -> None:
+        """Let its person learn what a refusal says of a plan that changed."""
+        self.replans |= PLAN_CHANGED in reason
+
     def _begun(self, reconciler: Reconciler) -> bool:
         """Begin or attach; tell whether there is something to tick."""
         reconciler.make_up()
         begun = reconciler.begin(self.wish())
         if isinstance(begun, Refusal | Nothing):
             self.run.say(f"begin: {begun.reason}")
-            self.replans |= PLAN_CHANGED in begun.reason
+            self.note_refusal(begun.reason)
             # latest-ready means what was deployed beside it now: who is refused has `tick` go on.
             return any(text in begun.reason for text in GOES_ON)
         if not isinstance(begun, Attach):
@@ -208,13 +212,13 @@ class Controller:
                 return self._nothing_left()
             if tick.decision.state is State.DONE and not tick.problem:
                 return self._nothing_left()
-            if self._is_called_back():
+            if self.is_called_back():
                 reconciler.hand_over()
                 self.door.restart = 5.0
                 return False
             ports.clock.sleep(tick.look_again)
 
-    def _is_called_back(self) -> bool:
+    def is_called_back(self) -> bool:
         """Tell whether its person, who edited the plan, ends it to run it with the new one."""
         edits = (one for one in self.run.scene.incidents if one.kind == "edit")
         mine = any(one.target == self.process.name for one in edits)

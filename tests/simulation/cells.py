@@ -22,7 +22,7 @@ PLACES: Mapping[str, tuple[str, ...]] = {
     "asking": (BEFORE, *STAGES),
     "shifting": (BEFORE, *STAGES),
     "taken over": (BEFORE, *STAGES),
-    "rolling back": STAGES,  # before the first shift there is nothing to roll back: it is done
+    "rolling back": (BEFORE, *STAGES),  # before: promoted by hand from there
     "done": (BEFORE, *STAGES),
 }
 
@@ -39,8 +39,6 @@ def names() -> tuple[str, ...]:
 
 def why_not(state: str, what: str) -> str:
     """Return why something cannot strike in a state, "" where it can."""
-    if what.startswith("shift ") and state in ("none", "running", "paused", "starting"):
-        return "whoever has asked for a split is shifting, asking, rolling back or done"
     if what.startswith("message ") and state == "none":
         return "nobody is told before something is written"
     return ""

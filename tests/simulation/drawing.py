@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from random import Random
 
+from tests.simulation.aiming import NEEDED, aim_of, aimed
+from tests.simulation.cells import Cell
 from tests.simulation.cloud import SERVICE
 from tests.simulation.editing import draw_edit
 from tests.simulation.incidents import CANDIDATE, HOWS, KINDS, LATER, OTHERS, drawn, main_of
@@ -21,11 +23,19 @@ from tests.simulation.scene import (
 )
 from tests.simulation.timing import draw_timed
 
+EVERY_KIND = frozenset((*KINDS, *LATER))
 
-def draw(seed: int, *, kinds: frozenset[str] = frozenset((*KINDS, *LATER))) -> Scene:
-    """Return the scene of a seed. kinds: the incidents that may be in it."""
+
+def draw(
+    seed: int, *, kinds: frozenset[str] = EVERY_KIND, aim: Cell | None = None, most: int = 8
+) -> Scene:
+    """Return the scene of a seed. kinds: the incidents that may be in it.
+
+    aim: the cell that it is made for; without one, some seeds have one of their own. most: stages.
+    """
+    cell = aim or (aim_of(seed) if kinds >= EVERY_KIND else None)
     rng = Random(seed * 1_000_003 + 7)
-    plan, facts = _plan(rng)
+    plan, facts = _plan(rng, NEEDED[cell[2]] if cell is not None else 1, most)
     shape = _shape(rng)
     character, truths = _truths(rng)
     processes = _processes(rng)
@@ -55,6 +65,8 @@ def draw(seed: int, *, kinds: frozenset[str] = frozenset((*KINDS, *LATER))) -> S
         scene = draw_timed(seed, _with_what_comes_together(seed, scene, span))
     scene = draw_mail(seed, scene, span) if "message" in kinds else scene
     scene = _with_a_check_that_hangs(seed, scene, span) if "hang" in kinds else scene
+    if cell is not None:
+        return aimed(Random(seed * 1_000_003 + 23), scene, cell)
     return draw_edit(seed, scene, span) if "edit" in kinds else scene
 
 
@@ -155,8 +167,8 @@ def _processes(rng: Random) -> tuple[Process, ...]:
     )
 
 
-def _plan(rng: Random) -> tuple[str, PlanFacts]:
-    number = rng.choice((1, 2, 2, 3, 3, 3, 4, 5, 8))
+def _plan(rng: Random, least: int, most: int) -> tuple[str, PlanFacts]:
+    number = max(min(rng.choice((1, 2, 2, 3, 3, 3, 4, 5, 8)), most), least)
     weights = [*sorted(rng.sample(range(1, 99), number - 1)), 100]
     interval = rng.choice((30, 60, 60, 120, 300))
     long = 12 if rng.random() < 0.02 else 1

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
-from tests.simulation.scene import Edit, Incident, PlanFacts, Process, Scene, StageFacts
+from tests.simulation.scene import Aim, Edit, Incident, PlanFacts, Process, Scene, StageFacts
 
 Stages = list[tuple[StageFacts, str]]
 """What is known of each stage, and what its line says beside that."""
@@ -21,6 +21,13 @@ def draw_edit(seed: int, scene: Scene, span: float) -> Scene:
     incident = Incident(
         "edit", target=_who_restarts(rng, scene.processes), start=rng.uniform(0, span)
     )
+    return replace(scene, edit=edit, incidents=(*scene.incidents, incident))
+
+
+def with_edit(rng: Random, scene: Scene, aim: Aim) -> Scene:
+    """Return the scene with an edit that comes when the rollout is somewhere."""
+    edit = Edit(*edited(rng, scene.plan, scene.facts), replan=rng.random() < 0.5)
+    incident = Incident("edit", target=_who_restarts(rng, scene.processes), aim=aim)
     return replace(scene, edit=edit, incidents=(*scene.incidents, incident))
 
 

@@ -10,6 +10,10 @@ from tests.simulation.scene import Incident, Scene
 # As docs/notify.md has them; the first are told where `events` is not said.
 SAID = frozenset(("asked", "outage", "stuck", "taken_over", "unwatched", "rolled_back", "promoted"))
 ALL = SAID | {"cancelled", "started", "advanced", "stepped_back"}
+EVERYTHING = (
+    "notify:",
+    f"  team: {{webhook: env:TEAM, events: [{', '.join(sorted(ALL))}]}}",
+)
 MET = ("hang", "lost", "500", "429", "404", "no connection")
 
 
@@ -18,9 +22,7 @@ def draw_mail(seed: int, scene: Scene, span: float) -> Scene:
     rng = Random(seed * 1_000_003 + 13)
     if rng.random() >= 1 / 3:
         return scene
-    everything = f", events: [{', '.join(sorted(ALL))}]"
-    lines = ["notify:", f"  team: {{webhook: env:TEAM{everything}}}"]
-    wants = {"team": ALL}
+    lines, wants = [*EVERYTHING], {"team": ALL}
     if rng.random() < 0.4:
         lines.append("  pager: {webhook: env:PAGER}")
         wants["pager"] = SAID
@@ -32,6 +34,14 @@ def draw_mail(seed: int, scene: Scene, span: float) -> Scene:
         facts=replace(scene.facts, tells=wants),
         incidents=(*scene.incidents, *met),
     )
+
+
+def tells_everything(scene: Scene) -> Scene:
+    """Return the scene with a team that is told of everything, if nobody is told yet."""
+    if scene.facts.tells:
+        return scene
+    facts = replace(scene.facts, tells={"team": ALL})
+    return replace(scene, plan=scene.plan + "\n".join(EVERYTHING) + "\n", facts=facts)
 
 
 def _incident(rng: Random, span: float, names: list[str]) -> Incident:

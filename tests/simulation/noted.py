@@ -43,6 +43,14 @@ class Noted:
     digest: str
     stages: tuple[str, ...]  # as they stand in its plan
 
+    @property
+    def which(self) -> tuple[str, str]:
+        """Return what tells rollouts apart: a service made anew begins one of its own.
+
+        Of several regions each has the same id, which it keeps when one of them begins again.
+        """
+        return self.rollout, self.uid
+
 
 def noted(text: str | None) -> Noted | None:
     """Return what a record says, None for none and for what is none."""

@@ -58,7 +58,6 @@ class Observer:
     def struck(self, incident: Incident) -> None:
         """Note in which state an incident came to pass."""
         self.begins(incident)
-        self.view.edited |= incident.kind == "edit"
         self.endings.failed += incident.number >= FOR_GOOD
         self.view.disturbed = True
         self.view.last_incident = max(self.view.last_incident, self.view.cloud.baton.now / SECOND)

@@ -127,9 +127,11 @@ class Run:
             )
 
     def edit_plan(self) -> None:
-        """Let the plan's file say what it says after the scene's edit."""
-        assert self.scene.edit is not None
-        self.plan = _plan_of(self.scene.edit.plan)
+        """Let the plan's file say what it says after the scene's edit; it is every region's."""
+        for one in self.peers.values():
+            assert one.scene.edit is not None
+            one.plan = _plan_of(one.scene.edit.plan)
+            one.observer.view.edited = True
 
     # Calls.
 

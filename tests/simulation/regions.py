@@ -7,10 +7,7 @@ and each looked at when it is due.
 
 from __future__ import annotations
 
-import argparse
-import sys
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -21,37 +18,42 @@ from controller.engine.duty import SCHEDULE
 from controller.ports import PortError
 from controller.reconciler import Reconciler
 from tests.simulation.actors import Controller, Door, WorldClock
+from tests.simulation.aiming import CELLS
 from tests.simulation.baton import SECOND, Baton, Killed
 from tests.simulation.cloud import REGION
-from tests.simulation.command import seeds_of
 from tests.simulation.drawing import draw
-from tests.simulation.incidents import KINDS
 from tests.simulation.observer import Observer
 from tests.simulation.playing import Result, Run
 from tests.simulation.scene import Process, Scene
 from tests.simulation.wires import Wires
 
 REGIONS = (REGION, "europe-west1", "asia-northeast3")
+STAGES_MOST = (1, 2, 2, 3)  # of a plan: each region walks through all of them
 
 
 def in_regions(*scenes: Scene) -> dict[str, Scene]:
     """Return scenes by region, all with a plan of these regions: what befalls each is its own."""
     names = REGIONS[: len(scenes)]
-    listed = f"region: [{', '.join(names)}]"
     return {
         name: replace(
             scene,
-            plan=scene.plan.replace(f"region: {REGION}", listed),
+            plan=_listing(names, scene.plan),
+            edit=scene.edit and replace(scene.edit, plan=_listing(names, scene.edit.plan)),
             seed=scene.seed + 1_000_003 * at,
         )
         for at, (name, scene) in enumerate(zip(names, scenes, strict=True))
     }
 
 
+def _listing(names: Sequence[str], plan: str) -> str:
+    return plan.replace(f"region: {REGION}", f"region: [{', '.join(names)}]")
+
+
 def drawn(seed: int) -> dict[str, Scene]:
     """Return a seed's scene in two or three regions; its incidents befall one of them."""
     rng = Random(seed * 1_000_003 + 17)
-    scene = draw(seed, kinds=frozenset((*KINDS, "message")))
+    aim = CELLS[rng.randrange(len(CELLS))] if rng.random() < 1 / 4 else None
+    scene = draw(seed, aim=aim, most=rng.choice(STAGES_MOST))
     number = rng.choice((2, 2, 3))
     place = rng.randrange(number)
     good = {"*": scene.truths["*"], scene.candidate: scene.truths["*"]}
@@ -108,22 +110,30 @@ class Everywhere:
         while True:
             pause = float(process.schedule) or 300.0
             try:
-                legs = self._legs()
-                if process.schedule:
-                    self._pass(legs)
-                elif self._is_let_begin(legs):
-                    self._stay(legs)
-                else:  # whoever is refused has `tick --all` look after what there is
-                    self._look_once(legs)
+                pause = self._live_once(self._legs()) or pause
             except Killed:
                 if self._baton.stopped:
                     raise
                 self._say("killed")
                 pause = max(part.door.restart for part in self.parts) or 30.0
-            except (PortError, Unreadable) as error:
+            except PortError as error:
                 self._say(f"ends: {error}")
                 pause = 120.0
             self._door.rest(pause)
+
+    def _live_once(self, legs: tuple[_Leg, ...]) -> float:
+        """Run one process; return after how many seconds the next begins, 0 if that is the same."""
+        try:
+            if self.process.schedule:
+                self._pass(legs)
+            elif self._begun(legs):
+                return 5.0 if self._stay(legs) else 0.0
+            else:  # whoever is refused has `tick --all` look after what there is
+                self._look_once(legs)
+        except Unreadable as error:  # so has whoever finds a record that nobody can read
+            self._say(f"ends: {error}")
+            self._look_once(legs)
+        return 0.0
 
     def _legs(self) -> tuple[_Leg, ...]:
         legs = []
@@ -144,17 +154,11 @@ class Everywhere:
         for part in self.parts:
             part.run.say(text)
 
-    def _is_let_begin(self, legs: tuple[_Leg, ...]) -> bool:
-        """Begin as `apply` does; tell whether it is to go on. A record that nobody can read: no."""
-        try:
-            return self._begun(legs)
-        except Unreadable as error:
-            self._say(f"begin: {error}")
-            return False
-
     def _begun(self, legs: tuple[_Leg, ...]) -> bool:
         """Begin or attach in every region, the last one first; nothing where one refuses."""
         wish = legs[0].controller.wish()
+        for leg in legs:
+            leg.controller.plan = leg.controller.run.plan
         after, before = [], ""
         for leg in legs:
             self._enter(leg)
@@ -162,6 +166,7 @@ class Everywhere:
             begun, _ = leg.reconciler.preview(wish)
             if isinstance(begun, Refusal):
                 self._say(f"begin: {leg.reconciler.name.region}: {begun.reason}")
+                legs[0].controller.note_refusal(begun.reason)
                 return False
             if isinstance(begun, Attach):
                 wish = replace(wish, rollout=begun.record.rollout)
@@ -178,14 +183,23 @@ class Everywhere:
             leg.controller.run.say(f"begin: {type(found).__name__}")
         return True
 
-    def _stay(self, legs: tuple[_Leg, ...]) -> None:
-        """Look at each region when it is due, until there is an end in all."""
+    def _stay(self, legs: tuple[_Leg, ...]) -> bool:
+        """Look at each region when it is due, until there is an end in all.
+
+        Return whether its person calls it back before, to run it with another plan.
+        """
         while open_ones := [leg for leg in legs if not leg.done]:
             for leg in open_ones:
                 if leg.due <= self._baton.now and not self._look(leg):
-                    return
+                    return False
+            if any(part.is_called_back() for part in self.parts):
+                for leg in open_ones:
+                    self._enter(leg)
+                    leg.reconciler.hand_over()
+                return True
             due = min(leg.due for leg in open_ones)
             self._door.rest(max(due - self._baton.now, 0) / SECOND)
+        return False
 
     def _pass(self, legs: tuple[_Leg, ...]) -> None:
         """Look at each region once, as a schedule's pass does."""
@@ -211,27 +225,3 @@ class Everywhere:
         leg.done = tick.decision.state is State.DONE and not tick.problem
         leg.due = self._baton.now + round(tick.look_again.total_seconds() * SECOND)
         return True
-
-
-def main(arguments: list[str]) -> int:
-    """Play seeds in two and three regions; return 1 where something was violated."""
-    parser = argparse.ArgumentParser(prog="python -m tests.simulation.regions")
-    parser.add_argument("--seeds", default="100", help="100 for the first 100, or 7000-7400")
-    given = parser.parse_args(arguments)
-    wires, bad, seeds = Wires(), 0, seeds_of(given.seeds)
-    outcomes: Counter[str] = Counter()
-    for seed in seeds:
-        found = play(drawn(seed), wires)
-        for name, result in found.items():
-            bad += len(result.violations)
-            for text in result.violations:
-                print(f"seed {seed}, {name}: {text}", flush=True)
-        outcomes[" → ".join(result.outcome for result in found.values())] += 1
-    for text, number in sorted(outcomes.items()):
-        print(f"  {text}: {number}")
-    print(f"{len(seeds)} rollouts in two or three regions: {bad} violations")
-    return 1 if bad else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -40,6 +40,8 @@ def figures(tally: Tally) -> str:
     faults = {k.removeprefix("fault "): n for k, n in counts.items() if k.startswith("fault ")}
     checks = {k.removeprefix("checked "): n for k, n in counts.items() if k.startswith("checked ")}
     seeds = ", ".join(f"{first}-{last}" for first, last in tally.ranges)
+    aimed = f", and {tally.aimed:,} more aimed at cells that those had not hit"
+    seeds += aimed if tally.aimed else ""
     return "\n".join(
         (
             f"Seeds {seeds}: {tally.number:,} rollouts, {tally.looks:,} looks, "

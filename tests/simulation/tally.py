@@ -7,17 +7,19 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.simulation.playing import Result
+from tests.simulation.worlds import Played, World
 
 
 @dataclass(eq=False)
 class Tally:
     """Counts over runs. seconds: virtual. ranges: the seeds played, first and last of each.
 
-    broken: the seeds that violated something, or crashed.
+    broken: the seeds that violated something, or crashed. aimed: of the runs, those that were made
+    for cells that seeds had not hit.
     """
 
     number: int = 0
+    aimed: int = 0
     looks: int = 0
     seconds: float = 0.0
     ranges: list[tuple[int, int]] = field(default_factory=list)
@@ -31,30 +33,35 @@ class Tally:
         """Return how many runs violated something."""
         return len(self.broken)
 
-    def count(self, result: Result) -> None:
-        """Count one run."""
-        self.number += 1
-        self.broken += [result.scene.seed] if result.violations else []
-        self.looks += result.ticks
-        self.seconds += result.seconds
-        self.counts.update(result.counts)
-        self.outcomes[result.outcome] += 1
-        self.cells.update(result.cells)
+    def count(self, played: Played) -> None:
+        """Count one run, of one region or several."""
+        self._one_more(played.world, broken=bool(played.violations))
+        self.seconds += max(result.seconds for result in played.results.values())
+        for result in played.results.values():
+            self.looks += result.ticks
+            self.counts.update(result.counts)
+            self.cells.update(result.cells)
+        self.outcomes[played.outcome] += 1
 
-    def crashed(self, seed: int) -> None:
+    def crashed(self, world: World) -> None:
         """Count a run that did not come to its end."""
+        self._one_more(world, broken=True)
+
+    def _one_more(self, world: World, *, broken: bool) -> None:
         self.number += 1
-        self.broken.append(seed)
+        self.aimed += world.aim is not None
+        self.broken += [world.seed] if broken else []
 
     def claim(self, seeds: range) -> None:
         """Raise ValueError where some of these seeds are counted already."""
-        for first, last in self.ranges:
+        for first, last in self.ranges if seeds else ():
             if seeds[0] <= last and first <= seeds[-1]:
                 raise ValueError(f"seeds {first}-{last} are in the tally already")
 
     def add(self, other: Tally) -> None:
         """Add another's counts."""
         self.number += other.number
+        self.aimed += other.aimed
         self.looks += other.looks
         self.seconds += other.seconds
         self.broken += other.broken
@@ -75,6 +82,7 @@ class Tally:
         value = json.loads(path.read_text(encoding="utf-8"))
         return cls(
             value["number"],
+            value.get("aimed", 0),
             value["looks"],
             value["seconds"],
             [(first, last) for first, last in value["ranges"]],
@@ -88,6 +96,7 @@ class Tally:
         """Write the tally to a file."""
         value = {
             "number": self.number,
+            "aimed": self.aimed,
             "looks": self.looks,
             "seconds": self.seconds,
             "ranges": self.ranges,

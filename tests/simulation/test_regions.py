@@ -9,9 +9,8 @@ import pytest
 from tests.simulation.incidents import CANDIDATE
 from tests.simulation.playing import Result
 from tests.simulation.regions import REGIONS, drawn, in_regions, play
-from tests.simulation.scene import Incident, Process, Scene
-from tests.simulation.scenes import BAD, calm
-from tests.simulation.test_telling import TOLD
+from tests.simulation.scene import Aim, Edit, Incident, Process, Scene, StageFacts
+from tests.simulation.scenes import BAD, FACTS, PLAN, calm
 from tests.simulation.wires import Wires
 
 FIRST, SECOND, THIRD = REGIONS
@@ -89,17 +88,34 @@ def test_what_befalls_one_region_breaks_no_invariant_in_either(
     played(wires, *scenes, crew="two")
 
 
+@pytest.mark.parametrize("crew", CREWS)
+def test_a_record_that_nobody_can_read_leaves_no_other_region_unwatched(
+    crew: str, wires: Wires
+) -> None:
+    """Who stays ended at it each time; `tick` looks at each region for itself."""
+    tells = replace(
+        calm(),
+        plan=f"{PLAN}notify:\n  team: {{webhook: env:TEAM, events: [started]}}\n",
+        facts=replace(FACTS, tells={"team": frozenset(("started",))}),
+    )
+    garbage = Incident("garbage", status="{", aim=Aim("shifting", "before the first"))
+    found = played(wires, tells.with_only((garbage,)), tells, crew=crew)
+    assert any("message to team" in line for line in found[SECOND].trace)
+    assert outcomes(found) == ["taken over", "starting"]
+
+
+def test_a_plan_edited_under_way_is_every_regions(wires: Wires) -> None:
+    plan = PLAN.replace("100%, hold: 5m", "100%, hold: 6m")
+    facts = replace(FACTS, stages=(*FACTS.stages[:2], StageFacts(100, 360)))
+    scene = replace(calm(), edit=Edit(plan, facts, replan=True))
+    edit = Incident("edit", "controller-a", aim=Aim("running", "between"))
+    found = played(wires, scene.with_only((edit,)), scene)
+    assert outcomes(found) == ["promoted", "promoted"]
+    for result in found.values():
+        assert any("begin: Attach" in line for line in result.trace)
+
+
 @pytest.mark.parametrize("seed", [2, 5, 25, 42, 71])
 def test_a_seed_breaks_nothing_in_several_regions(seed: int, wires: Wires) -> None:
     for name, result in play(drawn(seed), wires).items():
         assert not result.violations, (name, *result.violations)
-
-
-def test_people_hear_of_a_region_though_the_record_of_the_one_before_is_garbage(
-    wires: Wires,
-) -> None:
-    """`apply` is refused then, in all regions; `tick --all` looks at each by itself."""
-    garbage = Incident("garbage", status="{", start=1.6)
-    found = played(wires, TOLD.with_only((garbage,)), TOLD)
-    assert outcomes(found) == ["nothing", "starting"]
-    assert any("/started" in line for line in found[SECOND].trace)

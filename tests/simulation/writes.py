@@ -25,9 +25,12 @@ class Writes:
     looks: Looks
     advances: Advances
     quiet: int = 0
-    _rolled: set[str] = field(default_factory=set)
+    _rolled: set[tuple[str, str]] = field(default_factory=set)
     _lost_at: dict[str, int] = field(default_factory=dict)  # revision → gone, or not ready, since
-    _reached: tuple[str, int] = ("", -1)  # a rollout, and the furthest stage that it was in
+    _reached: tuple[tuple[str, str], int] = (
+        ("", ""),
+        -1,
+    )  # a rollout, and the furthest stage that it was in
 
     def notes_a_hand(self, old: Service, new: Service) -> bool:
         """Tell whether a write only notes, for people to be told, whose hand holds the traffic.
@@ -46,7 +49,7 @@ class Writes:
         if (
             not theirs
             or old.uid != self.view.ours.uid
-            or before.rollout != after.rollout
+            or before.which != after.which
             or old.traffic != new.traffic
         ):
             return False
@@ -73,7 +76,8 @@ class Writes:
             return
         self._follow_plan(before, after, person=person)
         resumed = person and bool(self.view.hand)
-        self.view.told.wrote(after.rollout, after.transitions, after.noted, anew=resumed)
+        anew = resumed or (before is not None and before.which != after.which)
+        self.view.told.wrote(after.rollout, after.transitions, after.noted, anew=anew)
         had, has = old.asked.get(mine, 0), new.asked.get(mine, 0)
         moved = old.asked != new.asked
         self._in_turn(had, has, person=person)
@@ -84,7 +88,7 @@ class Writes:
         )
         if not person:
             self.view.must(
-                not (after.rollout in self._rolled and has > had),
+                not (after.which in self._rolled and has > had),
                 "never up after a roll back began",
                 lambda: f"{had}% → {has}%",
             )
@@ -92,11 +96,11 @@ class Writes:
             self._in_force(old, before, after)
             self._has_a_way_back(old, new, before, after)
         if after.phase == "rolling_back" or after.outcome == "rolled_back":
-            self._rolled.add(after.rollout)
+            self._rolled.add(after.which)
         elif person:  # who goes on from an older record, written back, takes the end back as well
-            self._rolled.discard(after.rollout)
+            self._rolled.discard(after.which)
         self._bounded(after, has, moved=moved)
-        if before is not None and before.rollout == after.rollout:
+        if before is not None and before.which == after.which:
             self._nothing_lost(before, after, person=person)
             if not person:
                 self.advances.judge(old, before, after)
@@ -114,28 +118,28 @@ class Writes:
         plans = (self.view.scene.facts, *((edit.facts,) if edit is not None else ()))
         found = next((one for one in plans if fits(one, after.stages)), None)
         if after.last[1:2] == ("shift failed",):  # back where it was: that stage was never reached
-            self._reached = (after.rollout, after.stage)
+            self._reached = (after.which, after.stage)
         self.view.must(
             found is not None,
             "the plan is one that stood in the file",
             lambda: "; ".join(after.stages),
         )
         self.view.facts = found or self.view.facts
-        same = before is not None and before.rollout == after.rollout
+        same = before is not None and before.which == after.which
         if same and before is not None and before.digest != after.digest:
-            reached = self._reached[1] + 1 if self._reached[0] == after.rollout else 0
+            reached = self._reached[1] + 1 if self._reached[0] == after.which else 0
             self.view.must(
                 after.last[1] == "replanned" and before.stages[:reached] == after.stages[:reached],
                 "a plan changes only in stages not reached",
                 lambda: f"{after.last}, stage {reached} was reached",
             )
         resumed = person and bool(self.view.hand)  # whatever record a person goes on from, counts
-        furthest = self._reached[1] if self._reached[0] == after.rollout and not resumed else -1
-        self._reached = (after.rollout, max(furthest, after.stage))
+        furthest = self._reached[1] if self._reached[0] == after.which and not resumed else -1
+        self._reached = (after.which, max(furthest, after.stage))
 
     def _in_force(self, old: Service, before: Noted | None, after: Noted) -> None:
         """Look, when a split is said to be in force, at who serves."""
-        if before is None or before.rollout != after.rollout:
+        if before is None or before.which != after.which:
             return
         noted_now = bool(after.last) and after.last != before.last
         noted_now = noted_now and str(after.last[1]).endswith("% in force")
@@ -224,7 +228,7 @@ class Writes:
     def _not_taken_over(self, old: Service, new: Service, who: str, after: Noted) -> None:
         ours = self.view.ours
         last = noted(ours.record) if ours is not None else None
-        if ours is None or last is None or last.phase == "done" or after.rollout != last.rollout:
+        if ours is None or last is None or last.phase == "done" or after.which != last.which:
             return
         ended = (
             after.phase == "done"
