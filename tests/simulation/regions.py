@@ -129,22 +129,23 @@ class Everywhere:
             elif self._begun(legs):
                 return 5.0 if self._stay(legs) else 0.0
             else:  # whoever is refused has `tick --all` look after what there is
-                self._look_once(legs)
+                self._look_once(self._legs(SCHEDULE))
         except Unreadable as error:  # so has whoever finds a record that nobody can read
             self._say(f"ends: {error}")
-            self._look_once(legs)
+            self._look_once(self._legs(SCHEDULE))
         return 0.0
 
-    def _legs(self) -> tuple[_Leg, ...]:
+    def _legs(self, name: str = "") -> tuple[_Leg, ...]:
+        """Return a process in each region. name: its id, where it is not one of its own."""
         legs = []
         for part in self.parts:
             part.lives += 1
             part.door.restart = 0.0
             part.run.observer.looks.started(self.process.name)
             clock = WorldClock(part.run, self.process)
-            name = SCHEDULE if self.process.schedule else f"{self.process.name}-{part.lives}"
+            own = SCHEDULE if self.process.schedule else f"{self.process.name}-{part.lives}"
             ports = part.run.ports(part.door, clock)
-            legs.append(_Leg(part, Reconciler(ports, part.run.name, name)))
+            legs.append(_Leg(part, Reconciler(ports, part.run.name, name or own)))
         return tuple(legs)
 
     def _enter(self, leg: _Leg) -> None:
