@@ -13,7 +13,7 @@ from controller.engine import moves
 from controller.engine.asking import answered, ask_once
 from controller.engine.decision import Action, Decision
 from controller.engine.events import Message
-from controller.engine.failing import BACKWARD, failed_gates, named
+from controller.engine.failing import BACKWARD, against, failed_gates, named
 from controller.engine.observation import (
     Gone,
     NotSeen,
@@ -25,7 +25,7 @@ from controller.engine.record import AskKind, Phase, Record
 from controller.engine.regions import in_line
 from controller.engine.split import split_text
 from controller.engine.staying import NO_ANSWER, before_first_shift, seen_events, watching
-from controller.engine.telling import STUCK, whose_hand
+from controller.engine.telling import NOT_ROLLED_BACK, STUCK, said_since, whose_hand
 from controller.engine.watching import (
     interval,
     watch,
@@ -130,16 +130,18 @@ def _other_hand(
         f"{who} changed the traffic to {split_text(asked)} "
         f"(the rollout had asked for {split_text(moves.expected_split(record))})"
     )
-    watched = watch(plan, record, observation) if record.in_force else None
-    failed = failed_gates(plan, record, watched.verdicts) if watched else []
-    record = watched.record if watched else record
-    decision = moves.taken_over(
-        record, now, reason, interval(plan, record, now), watched.verdicts if watched else None
-    )
-    if not failed:
+    watched = watch(plan, record, observation)  # while shifting it was the stage before
+    failed = failed_gates(plan, record, watched.verdicts)
+    lost = _candidate_lost(record, observation, service)
+    unanswered = against(plan, observation, lost, failed)
+    look = interval(plan, record, now)
+    decision = moves.taken_over(watched.record, now, reason, look, watched.verdicts)
+    told = unanswered or named(failed)
+    if not told:
         return decision
-    shout = f"taken over by {who}, and {named(failed)}: `rollout rollback` puts all on stable"
-    return replace(decision, events=(*decision.events, Message(now, "shout", shout)))
+    shout = f"taken over by {who}, and {told}: `rollout rollback` puts all on stable"
+    events = (*decision.events, Message(now, "shout", shout))
+    return replace(decision, events=events, unanswered=unanswered)
 
 
 def over(record: Record) -> Decision:
@@ -183,8 +185,15 @@ def _without_way_back(
     watched = watch(plan, record, observation) if record.in_force else None
     failed = failed_gates(plan, record, watched.verdicts) if watched else []
     record = watched.record if watched else record
-    shout = lost or (named(failed) if failed else "")
+    unanswered = against(plan, observation, lost, failed)
+    shout = unanswered or named(failed)
     events = (Message(now, "shout", f"{shout}; but {way_back}"),) if shout else ()
+    ask = record.ask if record.ask and record.ask.kind is AskKind.NO_WAY_BACK else None
+    if ask and unanswered and not said_since(record, NOT_ROLLED_BACK, ask.since):
+        text = f"{unanswered}; but {way_back}"
+        return moves.note(
+            record, service, now, text, look, events=events, transition=NOT_ROLLED_BACK
+        )
     decision = ask_once(plan, record, service, now, AskKind.NO_WAY_BACK, way_back)
     return replace(decision, events=(*events, *decision.events))
 
@@ -234,8 +243,7 @@ def _rolling_back(
         return moves.wait(record, "the roll back is not yet in force", moves.POLL)
     text = f"the roll back is not in force after {minutes_shown(waited)}; asked for again"
     shout = Message(now, "shout", text)
-    said = any(t.what == STUCK and t.at >= record.shift.at for t in record.transitions)
-    once = "" if said else STUCK
+    once = "" if said_since(record, STUCK, record.shift.at) else STUCK
     pause = min(max(waited / 8, moves.SOON), AGAIN_MOST)
     return moves.note(record, service, now, text, pause, events=(shout,), transition=once)
 

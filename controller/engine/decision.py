@@ -60,7 +60,8 @@ class Decision:
     """One decision. record: what is known now; it reaches the service only with `write`.
 
     only_a_person: nothing but a person's act can move the rollout on. opens: all that is missing
-    is the plan's window, which opens then.
+    is the plan's window, which opens then. unanswered: what would have led to a roll back, where
+    another hand holds the traffic.
     """
 
     action: Action
@@ -73,6 +74,7 @@ class Decision:
     verdicts: Mapping[str, Verdict] = field(default_factory=dict)
     only_a_person: bool = False
     opens: datetime | None = None
+    unanswered: str = ""
 
     def after_look(self, events: tuple[Event, ...], verdicts: Mapping[str, Verdict]) -> Decision:
         """Return the decision with the look's verdicts, and its events before the decision's own.
@@ -81,7 +83,7 @@ class Decision:
         """
         return Decision(
             self.action, self.reason, self.look_again, self.record, self.state, self.write,
-            (*events, *self.events), verdicts, self.only_a_person, self.opens,
+            (*events, *self.events), verdicts, self.only_a_person, self.opens, self.unanswered,
         )  # fmt: skip
 
 

@@ -74,6 +74,18 @@ def named(failed: Iterable[Failed]) -> str:
     return "; ".join(reason for _, reason in failed)
 
 
+def against(plan: Plan, observation: Observation, lost: str, failed: Iterable[Failed]) -> str:
+    """Return what speaks for a roll back where none can be made; "" for nothing.
+
+    lost: that the candidate cannot serve. failed: what the stage's gates say.
+    """
+    if lost:
+        return lost
+    return named(
+        one for one in (*failed, *failed_checks(plan.checks, observation)) if one[0] in BACKWARD
+    )
+
+
 def on_failure(
     plan: Plan,
     record: Record,

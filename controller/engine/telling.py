@@ -40,6 +40,7 @@ SILENT = "Monitoring does not answer"
 STUCK = "roll back not in force"
 UNWATCHED = "unwatched"
 TAKEN_OVER = "taken over"
+NOT_ROLLED_BACK = "not rolled back"
 
 GRACE = timedelta(minutes=1)  # whoever wrote a transition has told it by then, or was killed
 OWED_MOST = timedelta(days=1)  # after the end of a rollout
@@ -191,8 +192,15 @@ def _heard(record: Record, transition: Transition, *, is_last: bool) -> Heard | 
         case ["hold", "stands", "still"] if transition.reason.startswith(SILENT):
             return Heard.OUTAGE
         case _:
-            known = {STUCK: Heard.STUCK, UNWATCHED: Heard.UNWATCHED, TAKEN_OVER: Heard.TAKEN_OVER}
-            return known.get(transition.what)
+            return _BY_NAME.get(transition.what)
+
+
+_BY_NAME = {
+    STUCK: Heard.STUCK,
+    UNWATCHED: Heard.UNWATCHED,
+    TAKEN_OVER: Heard.TAKEN_OVER,
+    NOT_ROLLED_BACK: Heard.NOT_ROLLED_BACK,
+}
 
 
 # What is told ---------------------------------------------------------------------------------
@@ -228,6 +236,7 @@ _WHAT: Mapping[Heard, str] = {
     Heard.OUTAGE: "Monitoring does not answer: nothing advances {here}",
     Heard.STUCK: "the roll back does not come into force",
     Heard.TAKEN_OVER: "taken over by {by}: the rollout changes nothing any more",
+    Heard.NOT_ROLLED_BACK: "{candidate} fails, and is not rolled back",
     Heard.UNWATCHED: "the rollout was unwatched, and is watched again",
     Heard.ROLLED_BACK: "rolled back: traffic is {split}",
     Heard.PROMOTED: "promoted: {candidate} serves everything",
@@ -249,10 +258,12 @@ def _what(record: Record, transition: Transition, heard: Heard) -> str:
 
 def _commands(record: Record, heard: Heard, place: str) -> tuple[str, ...]:
     match heard:
-        case Heard.ASKED if record.ask is not None:
+        case Heard.ASKED | Heard.NOT_ROLLED_BACK if record.ask is not None:
             return hints.of_a_person(record, place)
         case Heard.TAKEN_OVER if record.phase is not Phase.DONE:
             words = ["resume", "rollback", "cancel"]
+        case Heard.NOT_ROLLED_BACK if record.phase is not Phase.DONE:
+            words = ["rollback", "status"]
         case Heard.PROMOTED:
             words = ["history", "rollback"]
         case Heard.CANCELLED:
@@ -313,18 +324,30 @@ def gap_noted(plan: Plan, before: Record, decision: Decision, now: datetime) -> 
     return replace(decision, record=noted, events=(said, *decision.events))
 
 
-def hand_noted(plan: Plan, record: Record, service: ServiceState, now: datetime) -> Record | None:
-    """Return the record with the other hand that holds the traffic; None where that is known.
+def hand_noted(
+    plan: Plan, record: Record, service: ServiceState, now: datetime, unanswered: str = ""
+) -> Record | None:
+    """Return the record with the other hand that holds the traffic, and that the candidate fails.
 
-    Only where somebody is to be told of it: it is the one thing written while another hand holds
-    the service, and it leaves the traffic list as it was found.
+    unanswered: what would have led to a roll back. None where all of that is known, or nobody is
+    to be told of it: it is the one thing written while another hand holds the service, and it
+    leaves the traffic list as it was found.
     """
-    wanted = any(Heard.TAKEN_OVER in one.events for one in plan.notify)
-    if not wanted or (record.hand is not None and record.hand.split == digest_of(service)):
+    if not any({Heard.TAKEN_OVER, Heard.NOT_ROLLED_BACK} & set(one.events) for one in plan.notify):
         return None
-    by = cut(whose_hand(record, service))
-    marked = replace(record, hand=Hand(by, digest_of(service)))
-    return marked.noting(now, TAKEN_OVER, f"traffic is {split_text(service.asked)}", by)
+    marked, by = record, cut(whose_hand(record, service))
+    if record.hand is None or record.hand.split != digest_of(service):
+        marked = replace(record, hand=Hand(by, digest_of(service)))
+        marked = marked.noting(now, TAKEN_OVER, f"traffic is {split_text(service.asked)}", by)
+    taken = next((t.at for t in reversed(marked.transitions) if t.what == TAKEN_OVER), now)
+    if unanswered and not said_since(marked, NOT_ROLLED_BACK, taken):
+        marked = marked.noting(now, NOT_ROLLED_BACK, f"{unanswered}; but {by} holds the traffic")
+    return None if marked is record else marked
+
+
+def said_since(record: Record, what: str, since: datetime) -> bool:
+    """Tell whether a transition of this name was noted since then."""
+    return any(one.what == what and one.at >= since for one in record.transitions)
 
 
 def whose_hand(record: Record, service: ServiceState) -> str:

@@ -283,7 +283,8 @@ NOTIFY_KEYS = (
     Key(
         "events",
         list_of({"enum": [one.value for one in Heard]}, len(Heard)),
-        "What is told; asked, rolled_back, promoted, taken_over, outage, unwatched, stuck.",
+        "What is told; asked, rolled_back, promoted, taken_over, outage, unwatched, stuck, "
+        "not_rolled_back.",
     ),
     Key(
         "text",

@@ -393,6 +393,7 @@ class Heard(StrEnum):
     OUTAGE = "outage"  # Monitoring does not answer
     STUCK = "stuck"  # a roll back does not come into force
     TAKEN_OVER = "taken_over"
+    NOT_ROLLED_BACK = "not_rolled_back"  # the candidate fails, and another hand, or no way back
     UNWATCHED = "unwatched"  # nobody looked for too long; said by the next who does
     ROLLED_BACK = "rolled_back"
     PROMOTED = "promoted"
@@ -407,6 +408,7 @@ HEARD_BY_DEFAULT = (
     Heard.OUTAGE,
     Heard.UNWATCHED,
     Heard.STUCK,
+    Heard.NOT_ROLLED_BACK,
 )
 
 

@@ -202,7 +202,7 @@ class Reconciler:
         known = self._memory
         if known is None:
             return ()
-        self._memory, events = self._teller.tell(before, known, decision.state, service, now)
+        self._memory, events = self._teller.tell(before, known, decision, service, now)
         return events
 
     def _unseen(self, service: NotSeen | Gone, now: datetime) -> Tick:

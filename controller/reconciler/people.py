@@ -119,7 +119,7 @@ def _told(
         return done
     teller = Teller(ports, name, PERSON)
     teller.wrote(service, decision.record)
-    record, events = teller.tell(before, decision.record, decision.state, after, done.at)
+    record, events = teller.tell(before, decision.record, decision, after, done.at)
     told = replace(decision, record=record)
     return replace(done, decision=told, events=(*done.events, *events))
 

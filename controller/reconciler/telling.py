@@ -73,7 +73,12 @@ class Teller:
     # Telling ------------------------------------------------------------------------------------
 
     def tell(
-        self, before: Record, record: Record, state: State, service: ServiceState, now: datetime
+        self,
+        before: Record,
+        record: Record,
+        decision: Decision,
+        service: ServiceState,
+        now: datetime,
     ) -> tuple[Record, tuple[Event, ...]]:
         """Tell what is owed; return the record as it is known now, and what is said of it.
 
@@ -91,8 +96,8 @@ class Teller:
             reason = "the service was deleted and made anew"
             return record, self._shouted(plan, record, reason, now)
         self._follow(record)
-        if state is State.TAKEN_OVER:
-            record, service = self._hand_noted(plan, record, service, now)
+        if decision.state is State.TAKEN_OVER:
+            record, service = self._hand_noted(plan, record, decision.unanswered, service, now)
         known = replace(record, heard=self._heard(plan, record))
         letters = self._rested(owed(plan, known, self.name, now, wait, self._own), now)
         done, events = self._sent(letters, now)
@@ -189,10 +194,10 @@ class Teller:
                 return Message(now, "warning", text)
 
     def _hand_noted(
-        self, plan: Plan, record: Record, service: ServiceState, now: datetime
+        self, plan: Plan, record: Record, unanswered: str, service: ServiceState, now: datetime
     ) -> tuple[Record, ServiceState]:
-        """Note whose hand holds the traffic, which is left as it was found."""
-        noted = hand_noted(plan, record, service, now)
+        """Note whose hand holds the traffic, which is left as it was found, and what it costs."""
+        noted = hand_noted(plan, record, service, now, unanswered)
         if noted is None:
             return record, service
         stamped = stamp(noted, service.generation, now)
@@ -201,7 +206,7 @@ class Teller:
             after = self.ports.router.write(service, change, now)
         except PortError:
             return record, service  # seen again by the next look
-        self._own |= {stamped.noted}
+        self._own |= frozenset(range(record.noted + 1, stamped.noted + 1))
         return stamped, after
 
     def _written(self, marked: Record, service: ServiceState, now: datetime) -> Record | None:

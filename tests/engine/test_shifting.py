@@ -385,19 +385,28 @@ def test_the_wealth_of_one_stage_counts_in_the_next() -> None:
     assert after.log_evidence(Question.STABLE) == before
 
 
-def test_what_fails_while_shifting_is_shouted_where_there_is_no_way_back() -> None:
-    """Traffic moved onto a stable that is not ready would fail all of it."""
+def failing_midway() -> tuple[Record, dict[Query, Seen[Readings] | NotSeen], dict[Query, Window]]:
+    """Return a shift not yet in force, and what tells that the stage before it failed."""
     record = replace(
         running(1, LOOSER), shift=Shift(at(0), 10), in_force=None, came_from=0, weight_before=10
     )
     record = replace(record, gates={"errors": Accumulated(at(-20))})
-    now = at(5)
-    asked = windows(LOOSER, record, now)
+    asked = dict(windows(LOOSER, record, at(5)))
     seen: dict[Query, Seen[Readings] | NotSeen] = {}
     for query, window in asked.items():
         count = (window.end - window.start) // MINUTE
         ends = [window.start + MINUTE * (n + 1) for n in range(count)]
         seen[query] = Seen(readings(query, ends, 30, 0, 10))
+    return record, seen, asked
+
+
+def shouts(decision: Decision) -> list[str]:
+    return [e.text for e in decision.events if isinstance(e, Message) and e.level == "shout"]
+
+
+def test_what_fails_while_shifting_is_shouted_where_there_is_no_way_back() -> None:
+    """Traffic moved onto a stable that is not ready would fail all of it."""
+    record, seen, asked = failing_midway()
     for ready in (True, False):
         decision = decide(
             LOOSER,
@@ -409,11 +418,22 @@ def test_what_fails_while_shifting_is_shouted_where_there_is_no_way_back() -> No
                 seen,
                 asked,
             ),
-            now,
+            at(5),
         )
         assert rolls_back(decision) is ready
-        shouts = [e.text for e in decision.events if isinstance(e, Message) and e.level == "shout"]
-        assert bool(shouts) is not ready
+        assert bool(shouts(decision)) is not ready
+
+
+def test_what_fails_is_shouted_where_a_person_took_the_traffic_in_the_middle_of_a_shift() -> None:
+    record, seen, asked = failing_midway()
+    taken = service_of(record, targets=(Target(OLD, 70), Target(NEW, 30)))
+    revisions = (Seen(RevisionState(NEW, ready=True)), Seen(RevisionState(OLD, ready=True)))
+    decision = decide(LOOSER, record, Observation(Seen(taken), *revisions, seen, asked), at(5))
+    assert decision.state is RolloutState.TAKEN_OVER
+    assert decision.write is None
+    assert decision.unanswered.startswith("errors 30% of ")
+    (told,) = shouts(decision)
+    assert decision.unanswered in told
 
 
 @pytest.mark.parametrize(("to_advance", "kept"), [(0.01, True), (0.005, False)])

@@ -56,6 +56,7 @@ def heard(record: Record) -> list[str]:
         ("hold stands still", "Monitoring does not answer: 503", "outage"),
         ("roll back not in force", "", "stuck"),
         ("taken over", "", "taken_over"),
+        ("not rolled back", "", "not_rolled_back"),
         ("unwatched", "", "unwatched"),
         ("rolled back", "", "rolled_back"),
         ("promoted", "", "promoted"),

@@ -60,6 +60,16 @@ def test_a_lost_candidate_goes_back_onto_those_of_stable_that_can_serve(
         assert "no way back" in decision.reason
 
 
+def test_a_candidate_that_is_lost_with_no_way_back_is_noted_once_so_that_people_hear() -> None:
+    asked = decided(running(1, before=BOTH), NOT_READY, NOT_READY).record
+    noted = decided(asked, NOT_READY, NOT_READY, NOT_READY)
+    assert noted.record.transitions[-1].what == "not rolled back"
+    assert "the candidate lost its readiness" in noted.reason
+    assert "no way back" in noted.reason
+    again = decided(noted.record, NOT_READY, NOT_READY, NOT_READY)
+    assert again.record.transitions == noted.record.transitions
+
+
 def test_one_of_stable_that_is_deleted_while_it_serves_leaves_its_share_to_the_other() -> None:
     decision = decided(running(1, before=BOTH), READY, DELETED)
     assert split_asked(decision) == {NEW: 50, OLD: 50}

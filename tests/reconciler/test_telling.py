@@ -239,6 +239,23 @@ def test_a_takeover_is_told_once_by_fresh_processes_and_the_traffic_is_left() ->
     assert ears.of("team") == ["taken_over"] * 2
 
 
+def test_a_candidate_that_fails_in_another_hand_is_told_of_once_by_fresh_processes() -> None:
+    world, ears = a_world(revisions=BAD), Ears()
+    reconciler = hearing(world, ears)
+    ticked(world, reconciler, 5)
+    split = by_hand(world, 30)
+    for _ in range(12):
+        world.sandbox.clock.sleep(timedelta(minutes=10))
+        tick = Reconciler(ports_with(world, ears), NAME, "a").tick()
+        assert tick is not None
+        assert tick.decision.state is State.TAKEN_OVER
+    assert ears.heard == [("team", "taken_over"), ("team", "not_rolled_back")]
+    assert world.router.observe(NAME).asked == split
+    last = record_of(world).transitions[-1]
+    assert last.what == "not rolled back"
+    assert "but eve@example.com holds the traffic" in last.reason
+
+
 def test_nobody_to_tell_means_nothing_is_written_while_taken_over() -> None:
     world = a_world()
     reconciler = begun(world, PLAN, "a")

@@ -25,6 +25,7 @@ BY_WORDS = {
     "unwatched": "unwatched",
     "taken over": "taken_over",
     "roll back not in force": "stuck",
+    "not rolled back": "not_rolled_back",
 }
 
 

@@ -13,6 +13,7 @@ from tests.simulation.noted import Noted, fits, noted
 from tests.simulation.view import View
 
 OURS = ("rollout-new", "rollout-old")
+MEANWHILE = frozenset({"taken over", "not rolled back"})  # all that is noted while taken over
 LATE_MOST = 400  # seconds that a decision may be old when its write takes effect
 LOOK_MOST, CALLS_A_LOOK = 30, 20  # of a look whose calls are answered: its seconds, without those
 
@@ -37,12 +38,14 @@ class Writes:
 
         That is the one exception from writing nothing then (docs/notify.md).
         """
-        wanted = any("taken_over" in events for events in self.view.scene.facts.tells.values())
+        tells = self.view.scene.facts.tells.values()
+        wanted = any(events & {"taken_over", "not_rolled_back"} for events in tells)
         before, after = noted(old.record), noted(new.record)
         if not wanted or self.view.ours is None or before is None or after is None:
             return False
         held = old.asked != self.view.ours.asked or self.view.is_held(old, before)
-        says = after.last[1] == "taken over" and after.noted == before.noted + 1
+        news = [one[1] for one in after.transitions[before.noted - after.noted :]]
+        says = 0 < after.noted - before.noted <= len(MEANWHILE) and MEANWHILE.issuperset(news)
         theirs = (held and after.noted == before.noted) or (
             says and (held or old.record != self.view.ours.record)
         )
