@@ -374,3 +374,143 @@ def test_rollback_puts_back_what_was_given_traffic_by_hand_after_an_earlier_roll
     again = acts.roll_back_now(record, service_of(record, {OLD: 100}), (), NOW, "ada")
     assert isinstance(again, Refusal)
     assert again.exit_code == 0
+
+
+class TestWhatIsSaidOfARefusal:
+    """A person reads it: numbers count from one, and what works is named."""
+
+    def test_which_stage_is_next(self) -> None:
+        moved = "the rollout has moved on: stage 3 is next, not 2"
+        assert refused(acts.approve, running(1, ask=APPROVAL), stage=2).reason == moved
+        assert refused(acts.reject, running(1, ask=APPROVAL), stage=2).reason == moved
+
+    def test_in_the_last_stage_nothing_is_asked(self) -> None:
+        assert refused(acts.approve, running(2)).reason == "the rollout asks for nothing"
+
+    @pytest.mark.parametrize("kind", [AskKind.UNDECIDED, AskKind.GATE, AskKind.APPROVAL])
+    def test_a_yes_that_was_given_is_not_given_twice(self, kind: AskKind) -> None:
+        ask = Ask(kind, "why", T0)
+        for given in ({"approved": (2,)}, {"waived": (2,)}):
+            record = running(1, ask=ask, **given)  # type: ignore[arg-type]
+            assert refused(acts.approve, record).reason == "it is approved already"
+
+    @pytest.mark.parametrize(
+        "kind", [AskKind.NEW_REVISION, AskKind.MONITORING_OUT, AskKind.BOTH_FAILING]
+    )
+    def test_a_yes_that_lets_the_hold_go_on_can_be_given_again(self, kind: AskKind) -> None:
+        record = running(1, ask=Ask(kind, "why", T0), stopped=at(10), waived=(2,))
+        going = do(acts.approve, record).record
+        assert (going.ask, going.stopped, going.uncounted) == (None, None, NOW - at(10))
+        assert (going.approved, going.waived) == ((), (2,))
+
+    def test_whose_pause_it_is(self) -> None:
+        assert (
+            refused(acts.pause, running(1, paused=Act("bo", T0))).reason == "bo paused it already"
+        )
+
+    def test_which_stages_are_before_this_one(self) -> None:
+        def back(stage: int) -> str:
+            record = running(1)
+            found = acts.roll_back_now(
+                record, service_of(record), (), NOW, "ada", to_stage=stage, plan=PLAN
+            )
+            assert isinstance(found, Refusal)
+            return found.reason
+
+        assert back(2) == "stage 2 is not before stage 2"
+        assert back(0) == "stage 0 is not before stage 2"
+
+    def test_what_a_word_of_a_person_without_a_reason_says(self) -> None:
+        record = running(1, ask=APPROVAL)
+        service = service_of(record)
+        no = acts.reject(PLAN, record, service, NOW, "ada")
+        over = acts.cancel_now(PLAN, record, service, NOW, "ada")
+        back = acts.roll_back_now(record, service, (), NOW, "ada")
+        yes = acts.approve(PLAN, record, service, NOW, "ada")
+        early = acts.approve(PLAN, running(1), service, NOW, "ada")
+        found = [d.reason for d in (no, over, back, yes, early) if isinstance(d, Decision)]
+        assert found == [
+            "rejected by ada", "cancelled by ada", "rolled back by ada",
+            "100% needs an approval", "stage 3",
+        ]  # fmt: skip
+
+
+class TestTakingItBack:
+    def taken(self, record: Record, split: dict[str, int]) -> Record:
+        return do(acts.resume, record, split).record
+
+    @pytest.mark.parametrize(("theirs", "safe"), [(20, 20), (80, 50)])
+    def test_what_was_measured_of_their_split_is_judged_by_the_lower_weight(
+        self, theirs: int, safe: int
+    ) -> None:
+        going = self.taken(
+            running(1, came_from=0, weight_before=10), {OLD: 100 - theirs, NEW: theirs}
+        )
+        assert going.shift == Shift(NOW, theirs)
+        assert (going.weight_before, going.came_from, going.weight) == (safe, 1, 50)
+
+    def test_where_they_gave_the_candidate_nothing(self) -> None:
+        going = self.taken(running(1), {"api-7": 100})
+        assert (going.shift, going.weight_before) == (Shift(NOW, 0), 0)
+
+    def test_what_nobody_answered_meanwhile_is_asked_from_now_on(self) -> None:
+        going = do(acts.resume, running(1, ask=APPROVAL, paused=Act("bo", T0))).record
+        assert going.ask == replace(APPROVAL, since=NOW)
+        assert going.paused is None
+
+    def test_the_reason_is_the_persons_or_where_the_traffic_is_put(self) -> None:
+        record = running(1)
+        theirs = service_of(record, {OLD: 80, NEW: 20})
+        bare = acts.resume(PLAN, record, theirs, NOW, "ada")
+        assert isinstance(bare, Decision)
+        assert bare.reason == "put back to api-1 50%, api-2 50%"
+        assert do(acts.resume, record, {OLD: 80, NEW: 20}).reason == "because"
+
+
+class TestBackWithoutARollout:
+    def back(self, service: ServiceState, *revisions: RevisionState) -> Decision | Refusal:
+        return acts.roll_back_now(None, service, revisions, NOW, "ada", "because")
+
+    def test_of_more_than_two_or_where_one_is_not_known_nothing_is_guessed(self) -> None:
+        three = tuple(RevisionState(name, ready=True) for name in (NEW, OLD, "api-0"))
+        assert isinstance(self.back(recordless({NEW: 10, OLD: 80, "api-0": 10}), *three), Refusal)
+        assert isinstance(self.back(recordless({NEW: 10, OLD: 90}), three[0]), Refusal)
+
+    def test_what_is_already_on_the_tagged_one_is_not_put_there_again(self) -> None:
+        service = recordless({OLD: 100})
+        tagged = replace(service, targets=(*service.targets, Target(OLD, 0, "rollout-old")))
+        refusal = self.back(tagged, RevisionState(OLD, ready=True))
+        assert isinstance(refusal, Refusal)
+
+    def test_it_names_five_that_are_ready_and_a_line_with_the_oldest_of_all(self) -> None:
+        many = tuple(RevisionState(f"api-{n}", ready=n != 8) for n in range(9, 1, -1))
+        refusal = self.back(recordless({"api-9": 100}), *many)
+        assert isinstance(refusal, Refusal)
+        assert "ready revisions: api-9, api-7, api-6, api-5, api-4; name one" in refusal.mend
+        assert refusal.mend.endswith("--to-revision api-2`")
+        none = self.back(recordless({"api-9": 100}))
+        assert isinstance(none, Refusal)
+        assert none.mend.endswith("--to-revision REV`")
+
+    def test_its_record_says_by_whom_and_what_it_left(self) -> None:
+        decision = self.back(
+            recordless({NEW: 90, OLD: 10}),
+            *(RevisionState(name, ready=True) for name in (NEW, OLD)),
+        )
+        assert isinstance(decision, Decision)
+        record = decision.record
+        assert (record.candidate, record.stable, record.before) == (NEW, OLD, {OLD: 100})
+        assert (record.phase, record.by, record.started) == (Phase.DONE, "ada", NOW)
+        assert decision.look_again == timedelta(seconds=10)
+        assert [(t.what, t.by) for t in record.transitions] == [("roll back", "ada")]
+
+    def test_an_ended_rollouts_record_ends_as_rolled_back_by_who_did_it(self) -> None:
+        promoted = Outcome("promoted", NEW, T0, "good", "", {OLD: 100})
+        done = running(2, phase=Phase.DONE, outcomes=(promoted,)).noting(T0, "promoted", "good")
+        decision = acts.roll_back_now(done, service_of(done, {NEW: 100}), (), NOW, "ada", "because")
+        assert isinstance(decision, Decision)
+        last = decision.record.outcomes[-1]
+        assert (last.outcome, last.by, last.before) == ("rolled_back", "ada", {OLD: 100})
+        assert last.reason == "rolled back by ada: because"
+        assert [t.what for t in decision.record.transitions] == ["promoted", "roll back"]
+        assert decision.record.noted == 2
