@@ -17,7 +17,7 @@ QUOTED_MOST = 48  # characters of an unreadable text that are shown
 WHY_MOST = 120
 _LOOKED_AT = 1_000  # characters from which those are taken, with secrets hidden
 _PARSED_MOST = 100_000  # characters: more than any record has
-_TAIL = len("\\u00e")  # the longest beginning of an escape, and longer than one of a literal
+_TAIL = len("u00e9")  # an escape whose string has no end; a literal's beginning is shorter
 _BEGINS = '{"v":'
 _VERSION = re.compile(r'\s*\{\s*"v"\s*:\s*(\d{1,9})\b')
 
@@ -66,8 +66,8 @@ def brief(text: str, *, reads: int) -> str:
 def quoted(text: str) -> str:
     """Return how a text begins, as it can be shown anywhere."""
     head = without_secrets(text[:_LOOKED_AT]).replace("`", "'")
-    more = "…" if len(text) > _LOOKED_AT and len(head) <= QUOTED_MOST else ""
-    return f"`{shown(head, QUOTED_MOST)}{more}`"
+    more = "…" if len(text) > _LOOKED_AT else ""
+    return f"`{shown(head + more, QUOTED_MOST)}`"
 
 
 def size_text(text: str) -> str:
@@ -83,6 +83,8 @@ def _is_cut(text: str) -> bool:
     try:
         json.loads(text)
     except json.JSONDecodeError as error:
+        if error.msg.startswith("Extra data"):
+            return False
         # A string is blamed where it begins, a literal or an escape a little before the end.
         return error.msg.startswith("Unterminated") or len(text) - error.pos <= _TAIL
     except (ValueError, RecursionError):
