@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from controller.engine.forecast import Outlook, outlook_of
 from controller.engine.largest import largest_record
 from controller.engine.observation import NotSeen, Seen, Target
 from controller.engine.preflight import Preflight, looks_back, preflight
@@ -184,6 +185,94 @@ class TestWarnings:
         assert "traffic goes to LATEST; it is pinned to the revision that means now" in (
             found.warnings
         )
+
+
+class TestWhatIsWarnedOf:
+    MEAN = Gate("mean", Latency(None), Limits(maximum=499, roll_back=900), None)
+
+    @pytest.mark.parametrize(("limit", "told"), [(500, True), (499, False)])
+    def test_a_limit_ten_times_stables_mean_and_none_below(
+        self,
+        limit: float,
+        told: bool,  # noqa: FBT001
+    ) -> None:
+        gate = replace(self.MEAN, limits=Limits(maximum=limit, roll_back=900))
+        found = looked(replace(PLAN, gates=(gate, ERRORS))).warnings
+        said = "mean: the limit is 10x stable's mean (50 ms): a tenfold slowdown would pass"
+        assert (said in found) is told
+
+    def test_other_metrics_limits_are_no_slowdown(self) -> None:
+        score = replace(SCORE, limits=Limits(maximum=100))
+        found = looked(replace(PLAN, gates=(score, ERRORS)), score=0.01).warnings
+        assert found == ()
+        still = looked(replace(PLAN, gates=(self.MEAN, ERRORS)), latency=None).warnings
+        assert not [one for one in still if "slowdown" in one]
+
+    @pytest.mark.parametrize(("a_quarter", "told"), [(716, True), (721, False)])
+    def test_fewer_requests_than_are_needed_in_the_first_stage_that_lacks_them(
+        self,
+        a_quarter: int,
+        told: bool,  # noqa: FBT001
+    ) -> None:
+        """150 of 10% in half an hour are 750 a quarter hour; of the last day two minutes lack."""
+        plan = replace(PLAN, gates=(ERRORS,), stages=(Stage(10, 0 * MINUTE), *PLAN.stages))
+        found = looked(plan, codes(a_quarter + 30, 0)).warnings
+        assert bool(found) is told
+        if told:
+            assert found[0].startswith("errors: 10% for 30 min will see about 1")
+            assert found[0].endswith("requests, 150 are needed: it will stay undecided")
+
+    def test_what_is_odd_about_the_service_is_said_first(self) -> None:
+        service = service_of(starting(), unusual=("session affinity is on",))
+        found = preflight(PLAN, service, NEW, {}, at(0)).warnings
+        assert found[0] == "session affinity is on"
+        assert not any("LATEST" in one for one in found)
+        tagged = replace(service, targets=(*service.targets, Target(None, 0, "next")))
+        assert not any("LATEST" in one for one in preflight(PLAN, tagged, NEW, {}, at(0)).warnings)
+
+    def test_only_stable_is_judged_not_the_candidate_beside_it(self) -> None:
+        looks = looks_back(PLAN, at(0))
+        both: dict[Query, Seen[Readings] | NotSeen] = {}
+        for query, look in looks.items():
+            count = (look.window.end - look.window.start) // look.period
+            ends = [look.window.start + look.period * (n + 1) for n in range(count)]
+            fine: Value = FAST if isinstance(query, Latencies) else codes(1500, 3)
+            bad: Value = FAST if isinstance(query, Latencies) else codes(1500, 900)
+            both[query] = Seen({OLD: dict.fromkeys(ends, fine), NEW: dict.fromkeys(ends, bad)})
+        service = service_of(starting(), {OLD: 60, NEW: 40})
+        assert preflight(PLAN, service, NEW, both, at(0)).refusals == ()
+
+
+class TestOutlook:
+    """What a preview knows of stable, from the same day."""
+
+    def outlook(self, plan: Plan, **values: Value) -> Outlook:
+        looks = looks_back(plan, at(0))
+        seen: dict[Query, Seen[Readings]] = {}
+        for query, look in looks.items():
+            count = (look.window.end - look.window.start) // look.period
+            ends = [look.window.start + look.period * (n + 1) for n in range(count)]
+            value = values.get(type(query).__name__)
+            if value is not None:
+                seen[query] = Seen({OLD: dict.fromkeys(ends, value)})
+        return outlook_of(plan, [OLD], seen, looks)
+
+    def test_requests_a_minute_and_the_bad_share_of_each_gate(self) -> None:
+        found = self.outlook(PLAN, Requests=codes(1500, 3), Latencies=FAST)
+        assert found.requests == pytest.approx(100)
+        assert found.bad == {"errors": pytest.approx(0.002), "latency": 0.0}
+        assert found.history["errors"].per_minute == 100
+
+    def test_of_what_was_not_read_nothing_is_said(self) -> None:
+        found = self.outlook(PLAN, Latencies=FAST)
+        assert set(found.bad) == {"latency"}
+        assert set(found.history) == {"latency"}
+        assert found.requests == pytest.approx(100)
+
+    def test_an_applications_own_metric_tells_no_rate_of_requests(self) -> None:
+        found = self.outlook(replace(PLAN, gates=(SCORE,)), CustomMetric=Number(0.8))
+        assert (found.requests, found.bad) == (0.0, {})
+        assert found.history["score"].reference == pytest.approx(0.8)
 
 
 @pytest.mark.parametrize("truth", [poison(), incident(5, 90)], ids=["poison", "incident"])
