@@ -333,6 +333,13 @@ class TestEarly:
         world = World(self.plan(ERRORS, self.REQUESTS), healthy).run(60)
         assert 20 < world.when(Action.SHIFT) < 35  # 2,000 requests at a hundred a minute
 
+    def test_a_gate_that_only_observes_keeps_nothing(self) -> None:
+        strict = Limits(maximum=0.0001, roll_back=0.0002)
+        observed = replace(ERRORS, name="watched", limits=strict, on_fail=OnFail.OBSERVE)
+        world = World(self.plan(ERRORS, observed), healthy).run(60)
+        assert world.moves == [("shift", 50)]
+        assert world.when(Action.SHIFT) < 30
+
     def test_other_stages_wait_for_their_hold(self) -> None:
         world = World(self.plan(ERRORS), healthy).run(300)
         assert world.moves == [("shift", 50)]
