@@ -12,12 +12,14 @@ from enum import Enum, auto
 
 from controller.engine import moves
 from controller.engine.asking import kept
-from controller.engine.codec import Unreadable, decode
+from controller.engine.codec import read
 from controller.engine.decision import Decision
 from controller.engine.events import Event, Message, Started
+from controller.engine.lost import lost_of
 from controller.engine.observation import Gone, NotSeen, Observation, Seen, ServiceState
 from controller.engine.preflight import preflight
 from controller.engine.record import Outcome, Phase, Record
+from controller.engine.recordless import BY_HAND
 from controller.plan.model import Plan
 
 LOOK = timedelta(minutes=5)
@@ -88,12 +90,12 @@ def _of_record(record: Record, service: ServiceState) -> Told:
     missing = Told(
         Turn.NOT_BEGUN, f"the rollout has not begun in {region}; `rollout apply` again begins it"
     )
+    lost = lost_of(service)
+    if lost is not None:
+        return Told(Turn.WAITS, f"in {region}: {lost.told}")
     if service.record_text is None:
         return missing
-    try:
-        there = decode(service.record_text)
-    except Unreadable as error:
-        return Told(Turn.WAITS, f"the record in {region} cannot be read: {error}")
+    there = read(service.record_text)
     if there.phase is not Phase.DONE and there.rollout == record.rollout:
         return Told(Turn.WAITS, f"its turn comes when {region} is promoted")
     ended = _ended(record, there)
@@ -105,8 +107,16 @@ def _of_record(record: Record, service: ServiceState) -> Told:
 
 
 def _ended(record: Record, there: Record) -> Outcome | None:
-    """Return how this rollout ended there: the last word counts, for a person may undo it."""
-    return next((one for one in reversed(there.outcomes) if one.rollout == record.rollout), None)
+    """Return how this rollout ended there: the last word counts, for a person may undo it.
+
+    Who ends one whose record is lost does not know its id; what was ended since ours began is it.
+    """
+    ours = (
+        one
+        for one in reversed(there.outcomes)
+        if one.rollout == record.rollout or (one.rollout == BY_HAND and one.at >= record.started)
+    )
+    return next(ours, None)
 
 
 def _started(plan: Plan, record: Record, service: ServiceState, now: datetime) -> Started:

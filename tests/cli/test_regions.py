@@ -308,6 +308,30 @@ def test_who_advances_a_region_in_line_is_told_whose_turn_it_is(
     assert "It is not this region's turn before us-central1 is promoted." in result.stderr
 
 
+def test_a_record_that_is_lost_in_one_region_is_shown_for_it_and_replaced(
+    plan: str, world: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("apply", plan, "--no-wait").exit_code == 0
+    for region, text in ((EAST, None), (WEST, "garbage")):
+        service = world.sandbox.world.service(region, "ion-api")
+        del service.raw["metadata"]["annotations"]["rollout/record"]
+        if text is not None:
+            service.raw["metadata"]["annotations"]["rollout/record"] = text
+        service.stamp += 1
+    assert "us-central1: a rollout of ion-api-00042-xyz was here" in run("apply", plan).stderr
+    refused = run("apply", plan, "--replace")
+    assert (refused.exit_code, "its record vanished" in refused.stderr) == (2, True)
+    monkeypatch.setattr("controller.cli.questions.at_terminal", lambda: True)
+    asked = CliRunner().invoke(cli, ["apply", plan, "--replace", "--no-wait"], input="y\nn\n")
+    assert asked.exit_code == 1
+    assert "europe-west1: the record on the service cannot be read" in asked.stderr
+    told = objects(run("apply", plan, "--replace", "--yes", "--no-wait", "-o", "json"))
+    replaced = {one["region"]: one["text"] for one in told if "replace" in one.get("text", "")}
+    assert "7 bytes: `garbage`" in replaced[WEST]
+    assert "no record was there" in replaced[EAST]
+    assert told[-1]["outcome"] == "in_progress"
+
+
 @pytest.mark.usefixtures("world")
 def test_run_again_it_goes_on_under_the_same_id(plan: str) -> None:
     first = objects(run("apply", plan, "--no-wait", "-o", "json"))

@@ -7,11 +7,12 @@ from datetime import timedelta
 
 import pytest
 
-from controller.engine import acts
+from controller.engine import acts, recordless
 from controller.engine.codec import decode, encode
 from controller.engine.decide import decide
 from controller.engine.decision import Action, Decision, State
 from controller.engine.events import Started
+from controller.engine.lost import Lost, lost_of
 from controller.engine.observation import (
     Gone,
     NotSeen,
@@ -19,6 +20,7 @@ from controller.engine.observation import (
     RevisionState,
     Seen,
     ServiceState,
+    Target,
 )
 from controller.engine.preflight import looks_back
 from controller.engine.record import Act, Outcome, Phase, Record, stamp
@@ -169,6 +171,25 @@ def test_a_record_there_that_cannot_be_read_is_no_answer() -> None:
     decision = look(QUEUED, 600, torn)
     assert decision.state is State.STARTING
     assert "cannot be read" in decision.reason
+
+
+def test_a_record_that_vanished_there_is_no_answer_until_somebody_ends_it() -> None:
+    service = service_of(running(), record_text=None)
+    tagged = replace(service, targets=(*service.targets, Target(NEW, 0, "rollout-new")))
+    decision = look(QUEUED, 600, Seen(tagged))
+    assert decision.state is State.STARTING
+    assert "in us-central1: a rollout of api-2 was here (tag rollout-new)" in decision.reason
+    by_hand = recordless.cancel(_lost(tagged), tagged, at(30), "ada", "", None)
+    assert isinstance(by_hand, Decision)
+    assert turn_of(QUEUED, there(by_hand.record)).turn is Turn.NEVER
+    later = replace(QUEUED, started=at(31))
+    assert turn_of(later, there(by_hand.record)).turn is Turn.NOT_BEGUN
+
+
+def _lost(service: ServiceState) -> Lost:
+    lost = lost_of(service)
+    assert lost is not None
+    return lost
 
 
 def test_a_service_that_is_gone_there_ends_it() -> None:
