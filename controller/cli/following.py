@@ -24,6 +24,7 @@ from controller.engine.codec import Unreadable
 from controller.engine.decision import Refusal
 from controller.engine.duty import SCHEDULE
 from controller.engine.events import Finished, Shifted
+from controller.engine.lost import Vanished
 from controller.engine.observation import Seen
 from controller.engine.record import Phase
 from controller.engine.wording import minutes_shown
@@ -133,8 +134,8 @@ def _look_all_the_same(run: Run, refused: Exception) -> int:
                 moved |= any(isinstance(e, Shifted) and not e.in_force for e in tick.events)
                 if run.leaving:
                     return leave(run)
-        except Unreadable:
-            break  # the refusal is about that
+        except (Unreadable, Vanished):
+            continue  # the refusal is about that; other regions are looked after
         except (PortError, Stop) as error:
             run.message("warning", f"what is under way could not be looked at: {error}", leg)
         if leg.last is not None:

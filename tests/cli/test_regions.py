@@ -308,6 +308,22 @@ def test_who_advances_a_region_in_line_is_told_whose_turn_it_is(
     assert "It is not this region's turn before us-central1 is promoted." in result.stderr
 
 
+@pytest.mark.parametrize("text", [None, "garbage"])
+def test_where_one_regions_record_is_lost_the_others_are_looked_after(
+    plan: str, world: Served, text: str | None
+) -> None:
+    assert run("apply", plan, "--no-wait").exit_code == 0
+    service = world.sandbox.world.service(EAST, "ion-api")
+    del service.raw["metadata"]["annotations"]["rollout/record"]
+    if text is not None:
+        service.raw["metadata"]["annotations"]["rollout/record"] = text
+    service.stamp += 1
+    again = run("apply", plan, "--no-wait")
+    assert again.exit_code == (1 if text else 6), again.output
+    assert ("cannot be read" if text else "its record vanished") in again.stderr
+    assert "Z  europe-west1: " in again.stderr  # what its look saw
+
+
 def test_a_record_that_is_lost_in_one_region_is_shown_for_it_and_replaced(
     plan: str, world: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
 
 from controller.cli.examples import example_plan
 from controller.cli.views.standing import lines, plain, standing
 from controller.engine import moves
 from controller.engine.asking import WAITS
 from controller.engine.codec import encode
+from controller.engine.decision import State
 from controller.engine.observation import ServiceName, ServiceState, Target
 from controller.engine.record import Ask, AskKind, Phase, Record
 from controller.plan.compact import digest, to_json
@@ -116,6 +121,19 @@ def test_a_record_that_is_none_is_said_and_what_replaces_it_offered() -> None:
     text = "\n".join(lines(standing(broken, AT, "ion-api")))
     assert "cannot be read" in text
     assert "next: rollout cancel ion-api" in text
+
+
+@given(st.text(max_size=100), st.sampled_from((None, "rollout-new", "rollout-old")))
+def test_whatever_stands_in_the_records_place_is_told(written: str, tag: str | None) -> None:
+    tags = (Target("new", 0, tag),) if tag else ()
+    plain_one = service(None)
+    for text in (written, None):
+        here = replace(plain_one, record_text=text, targets=(*plain_one.targets, *tags))
+        told = standing(here, AT, "ion-api")
+        assert told.unreadable if text is not None else not told.unreadable
+        assert (told.state is State.TAKEN_OVER) == (text is None and tag == "rollout-new")
+        assert lines(told)
+        assert json.loads(json.dumps(plain(told)))["state"] == told.word
 
 
 WINDOW = AdvanceOnly("Asia/Seoul", (1, 2, 3, 4), 9 * 60, 17 * 60)
