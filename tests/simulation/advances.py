@@ -14,6 +14,33 @@ PLENTY = 1500  # requests: enough to tell 12% of failures from 4%, whatever the 
 SETTLING = 60  # seconds from a split in force until hold and evidence begin (DESIGN.md §5)
 
 
+@dataclass(eq=False, slots=True)
+class Spells:
+    """When something was so. Times in µs."""
+
+    done: list[tuple[int, int]] = field(default_factory=list)
+    began: int | None = None
+
+    def note(self, now: int, *, holds: bool) -> None:
+        """Note whether it is so now."""
+        if holds and self.began is None:
+            self.began = now
+        elif not holds and self.began is not None:
+            self.done.append((self.began, now))
+            self.began = None
+
+    def lasted(self, since: int, now: int, slack: float) -> float:
+        """Return for how many seconds it was so since a time; slack: less, of each."""
+        spells = [*self.done, *([(self.began, now)] if self.began is not None else [])]
+        lasted = [(end - max(start, since)) / SECOND - slack for start, end in spells]
+        return sum(one for one in lasted if one > 0)
+
+    def held_at(self, at: int) -> bool:
+        """Tell whether it was so at a time."""
+        now_too = self.began is not None and at >= self.began
+        return now_too or any(start <= at < end for start, end in self.done)
+
+
 @dataclass(eq=False)
 class Advances:
     """Judges each advance and promotion. read_until: how far Monitoring was read, seconds."""
@@ -22,26 +49,33 @@ class Advances:
     read_until: float = -1e9
     _by_person: bool = False  # a person moved on, or gave leave to
     _approved: set[int] = field(default_factory=set)
-    _stands_since: int | None = None
-    _stood: list[tuple[int, int]] = field(default_factory=list)
+    _stood: Spells = field(default_factory=Spells)
+    _tested: Spells = field(default_factory=Spells)  # whether both revisions fail together
 
     def note_standing(self) -> None:
         """Note since when the hold stands still, paused or while a person is asked."""
         record, now = self.view.record(), self.view.cloud.baton.now
-        stands = record is not None and (record.paused or bool(record.ask))
-        if stands and self._stands_since is None:
-            self._stands_since = now
-        elif not stands and self._stands_since is not None:
-            self._stood.append((self._stands_since, now))
-            self._stands_since = None
+        is_tested = record is not None and record.trial
+        stands = record is not None and (record.paused or bool(record.ask) or is_tested)
+        self._stood.note(now, holds=stands)
+        self._tested.note(now, holds=is_tested)
 
     def _stood_since(self, since: int) -> float:
         """Return for how many seconds, about, the hold stood still since a time."""
-        now = self.view.cloud.baton.now
-        spells = [*self._stood, *([(self._stands_since, now)] if self._stands_since else [])]
         slack = 10 + 3 * self.view.scene.slow  # from a decision to its write
-        lasted = [(end - max(start, since)) / SECOND - slack for start, end in spells]
-        return sum(one for one in lasted if one > 0)
+        return self._stood.lasted(since, self.view.cloud.baton.now, slack)
+
+    def _began(self, service: Service) -> int:
+        """Return since when the stage is in force: while it was tested it was lowered, not left."""
+        mine = self.view.scene.candidate
+        share = service.asked.get(mine, 0) / 100
+        began = self.view.in_force_since(service)
+        for at, shares in reversed(self.view.cloud.spans):
+            if abs(shares.get(mine, 0.0) - share) <= 1e-9:
+                began = min(began, at)
+            elif not self._tested.held_at(at):
+                break
+        return began
 
     def note_leave(self, before: Noted, after: Noted, *, person: bool) -> None:
         """Note what a person gave leave for."""
@@ -80,9 +114,9 @@ class Advances:
         stage = facts.stages[before.stage]
         if not stage.hold:
             return
-        since = self.view.in_force_since(old)
-        held = (self.view.cloud.baton.now - since) / SECOND
-        held -= self._stood_since(since) if self.view.guarded else 0
+        since, began = self.view.in_force_since(old), self._began(old)
+        held = (self.view.cloud.baton.now - began) / SECOND
+        held -= self._stood_since(began) if self.view.guarded or began < since else 0
         need = stage.hold + SETTLING - self.view.drift - 2
         self.view.must(
             held >= need or facts.early,
@@ -104,7 +138,8 @@ class Advances:
             "no data is never a pass",
             lambda: f"no request of stage {before.stage + 1} was ever told of",
         )
-        covered = self.read_until - since / SECOND
+        covered = self.read_until - began / SECOND
+        covered -= self._tested.lasted(began, self.view.cloud.baton.now, 0)
         self.view.must(
             facts.early or covered >= stage.hold + SETTLING - 60 - self.view.drift,
             "the evidence covers the hold",

@@ -222,6 +222,16 @@ def test_an_approval_asked_for_before_another_hand_came_leads_on_only_after_a_ne
     assert any("the stage began anew" in line for line in result.trace)
 
 
+def test_what_was_held_before_a_test_counts(wires: Wires) -> None:
+    """The observer began the hold anew with the split that came back."""
+    plan = PLAN.replace("100%, hold: 5m", "100%, hold: 30m")
+    facts = replace(FACTS, stages=(*FACTS.stages[:2], StageFacts(100, 1800)))
+    bad = Incident("turns bad", CANDIDATE, number=0.3, start=2400, end=3300)
+    result = played(calm(bad, plan=plan, facts=facts), wires)
+    assert result.outcome == "promoted"
+    assert any("a test whether it is the candidate" in line for line in result.trace)
+
+
 def test_a_candidate_deleted_while_its_failed_shift_is_asked_about_is_rolled_back(
     wires: Wires,
 ) -> None:
