@@ -20,7 +20,6 @@ from tests.simulation.baton import SECOND, Killed
 from tests.simulation.cloud import (
     START,
     Service,
-    copied,
     instant,
     revision_v2,
 )
@@ -60,7 +59,7 @@ class Door:
             self.run.observer.looks.attempted(self.name, body)
             sent = f"{self.name}@sim"
             return call(self, "put", lambda: cloud.v1(cloud.put(body, sent)), timeout)
-        return call(self, "get", lambda: copied(cloud.v1(self._seen())), timeout)
+        return call(self, "get", lambda: cloud.v1(self._seen()), timeout)
 
     def app(self, host: str, path: str, timeout: float) -> tuple[int, bytes]:
         """Answer a request to the service's own app."""

@@ -219,5 +219,5 @@ def _with_message(rng: Random, scene: Scene, met: str, there: Aim) -> Scene:
         passes = Process("controller-s", schedule=60, ticks=rng.random() < 0.5)
         slow = max(scene.shape.reconcile, 150.0)
         scene = replace(scene, processes=(passes,), shape=replace(scene.shape, reconcile=slow))
-    strikes = Incident("message", status=met, end=LONG / 2, aim=there)
-    return _with(scene, strikes, Incident("message", status="no connection", end=LONG / 2))
+    strikes = Incident("message", status=met, end=900, aim=there)
+    return _with(scene, strikes, Incident("message", status="no connection", end=LONG / 3))

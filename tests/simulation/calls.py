@@ -53,7 +53,8 @@ class Calls:
             door.rest(self._latency())
             self.run.observer.looks.returned(door.name, kind)
             raise
-        self.run.say(f"{kind}: ok{_told(result)}")
+        if self.run.traced:
+            self.run.say(f"{kind}: ok{_told(result)}")
         self.run.observer.looks.called(door.name, kind, fault is None, ok=True)
         self._at_call(places, door, before=False)
         door.rest(self._latency())

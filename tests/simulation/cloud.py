@@ -8,10 +8,10 @@ What is not known is a variant of the scene's `Shape`.
 from __future__ import annotations
 
 import base64
-import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from google.cloud import run_v2
@@ -447,6 +447,7 @@ class Cloud:
         return _v1(service or self.must(), self.region)
 
 
+@lru_cache(maxsize=64)
 def revision_v2(it: Revision, region: str = REGION) -> bytes:
     """Return a google.cloud.run.v2.Revision, serialised."""
     shown = _RevisionPb(name=f"{path_in(region)}/revisions/{it.name}", uid=f"r-{it.name}")
@@ -548,8 +549,3 @@ def _version_text(micros: int) -> str:
 
 def _version(text: str) -> int:
     return int.from_bytes(base64.b64decode(text + "=" * (-len(text) % 4)), "big")
-
-
-def copied(body: Json) -> Json:
-    """Return a deep copy: what a caller changes is not the world's."""
-    return copy.deepcopy(body)

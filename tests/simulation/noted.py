@@ -52,6 +52,7 @@ class Noted:
         return self.rollout, self.uid
 
 
+@lru_cache(maxsize=16)
 def noted(text: str | None) -> Noted | None:
     """Return what a record says, None for none and for what is none."""
     try:

@@ -206,7 +206,7 @@ class Everywhere:
         """Look at each region once, as a schedule's pass does."""
         is_there = all(leg.controller.is_there() for leg in legs)
         if not (self.process.ticks and is_there) and not self._begun(legs):
-            return
+            legs = self._legs(SCHEDULE)
         self._look_once(legs)
 
     def _look_once(self, legs: tuple[_Leg, ...]) -> None:
