@@ -13,6 +13,7 @@ from datetime import datetime
 
 from controller.engine.failing import leads_to
 from controller.engine.record import Accumulated, Phase, Record, Trial
+from controller.engine.trial import acquitted
 from controller.engine.watching import SETTLE, absorbing, entered, queries, terms_of, watermark
 from controller.engine.whole import ceil_minute
 from controller.gates.betting import Terms
@@ -115,8 +116,10 @@ def _in_force(plan: Plan, record: Record, span: Span) -> Record:
     )
     if span.moved is not None or (span.stage, span.in_force) == (record.stage, record.in_force):
         at = span.moved or span.in_force
-        is_over = span.weight == plan.stages[span.stage].weight
-        return replace(moved, trial=Trial("", at, 0.0, raised=at if is_over else None))
+        trial = Trial("", at, 0.0)
+        if span.weight == plan.stages[span.stage].weight:  # it is over: nobody is accused any more
+            return replace(moved, trial=replace(trial, raised=at), gates=acquitted(record.gates))
+        return replace(moved, trial=trial)
     return replace(moved, trial=None, gates=entered(plan, moved))
 
 

@@ -220,12 +220,17 @@ def _raise(
         text = f"{reason}; {closed_text(rule, now)}"
         waiting = kept(plan, record, service, now, text, interval(plan, record, now))
         return replace(waiting, opens=next_opening(rule, now))
-    gates = {
-        name: Accumulated(known.watermark, relieved(known.state).without(Question.REFERENCE))
-        for name, known in record.gates.items()
-    }
     weight = plan.stages[record.stage].weight
+    gates = acquitted(record.gates)
     return moves.raise_after_test(record, service, now, weight, trial, gates, reason)
+
+
+def acquitted(gates: Mapping[str, Accumulated]) -> dict[str, Accumulated]:
+    """Return the gates' evidence as a test ends: what accused both revisions accuses nobody."""
+    return {
+        name: Accumulated(known.watermark, relieved(known.state).without(Question.REFERENCE))
+        for name, known in gates.items()
+    }
 
 
 def _after_raising(
