@@ -65,7 +65,8 @@ class Observer:
             self.looks.begin_anew()
 
     def _changed(self, old: Service | None, new: Service | None, who: str) -> None:
-        self.endings.still_since = self.view.cloud.baton.now
+        if who or _differs(old, new):
+            self.endings.still_since = self.view.cloud.baton.now
         self.writes.note_the_lost(old, new)
         self.advances.note_standing()
         if not who:
@@ -113,3 +114,10 @@ class Observer:
             "what a person was told is done, is done",
             lambda: f"{who}: {word}",
         )
+
+
+def _differs(old: Service | None, new: Service | None) -> bool:
+    """Tell whether anything changed but the time of the status, which the world tells again."""
+    if old is None or new is None:
+        return True
+    return replace(old, version=new.version, status_at=new.status_at) != new
