@@ -14,6 +14,7 @@ from tests.simulation.writes import Writes
 
 FOR_GOOD = 10_000  # calls: whatever fails so often is not asked for progress,
 FAILED_ENOUGH = 150  # and is looked at for so many of them
+SAID_MOST = 6  # times that people on call say what does not work
 TOLD_WITHIN = 7_200  # seconds: the pauses between tries, and until a dead controller's duty ends
 
 
@@ -34,10 +35,13 @@ class Endings:
     _asked_for: tuple[str, str] = ("", "")
     _answered: bool = False
     _said_at: int = -1
+    _in_vain: int = 0  # how often it was said and did not work
 
     def unanswered(self) -> None:
-        """Note that what a person on call said did not work: they say it once more."""
-        self._answered, self._asked_at = False, self.view.cloud.baton.now
+        """Note that what a person on call said did not work: they say it again, a few times."""
+        self._in_vain += 1
+        if self._in_vain < SAID_MOST:
+            self._answered, self._asked_at = False, self.view.cloud.baton.now
 
     def wants(self, now: int) -> str:
         """Return what the people on call say now, "" for nothing."""
@@ -58,6 +62,7 @@ class Endings:
             asked = ("taken over", "")
         if asked != self._asked_for:
             self._asked_for, self._asked_at, self._answered = asked, now, False
+            self._in_vain = 0
         if not asked[0] or self._answered or now - self._asked_at < scene.react * SECOND:
             return ""
         self._answered, self._said_at = True, now
