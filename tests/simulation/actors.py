@@ -12,6 +12,7 @@ from controller.engine.begin import Attach, Nothing, Wish
 from controller.engine.codec import Unreadable
 from controller.engine.decision import Refusal, State
 from controller.engine.duty import SCHEDULE
+from controller.engine.lost import Vanished
 from controller.engine.telling import Letter
 from controller.plan.model import Plan
 from controller.ports import Delivery, PortError, Ports
@@ -164,7 +165,7 @@ class Controller:
                 run.say("killed")
                 run.counts["kills"] += 1
                 over, self.door.restart = False, self.door.restart or 30.0
-            except (PortError, Unreadable) as error:
+            except (PortError, Unreadable, Vanished) as error:
                 run.say(f"ends: {error}")
                 over, self.door.restart = False, 120.0
             if over:
@@ -227,14 +228,13 @@ class Controller:
         """Run one pass, as a schedule does; a write that was refused is tried again a few times."""
         reconciler = Reconciler(ports, self.run.name, SCHEDULE)
         self.door.restart = float(self.process.schedule)
-        if not (self.process.ticks and self.is_there()) and not self._begun(reconciler):
-            return self._nothing_left()
+        begun = (self.process.ticks and self.is_there()) or self._begun(reconciler)
         for _ in range(5):
             tick = self.ticked(reconciler)
             if tick is None or not tick.problem:
-                return False
+                break
             ports.clock.sleep(tick.look_again)
-        return False
+        return False if begun else self._nothing_left()
 
     def is_there(self) -> bool:
         """Tell whether there is a rollout; `tick` begins none."""

@@ -10,6 +10,7 @@ from typing import TypeVar
 from controller.cli import deeds
 from controller.engine.codec import Unreadable
 from controller.engine.decision import Refusal
+from controller.engine.lost import Vanished
 from controller.engine.observation import ServiceName
 from controller.engine.telling import Letter
 from controller.plan.model import Plan
@@ -163,7 +164,7 @@ class Run:
         ports = self.ports(Door(self, name, suffers=True), clock)
         try:
             done = deeds.perform(ports, self.name, word, f"{name}@example.com", "as they please")
-        except (PortError, Unreadable, Killed) as error:
+        except (PortError, Unreadable, Vanished, Killed) as error:
             if self.baton.stopped:
                 raise
             self.say(f"{word} did not work: {error}")

@@ -15,6 +15,7 @@ from controller.engine.begin import Attach, Nothing
 from controller.engine.codec import Unreadable
 from controller.engine.decision import Refusal, State
 from controller.engine.duty import SCHEDULE
+from controller.engine.lost import Vanished
 from controller.ports import PortError
 from controller.reconciler import Reconciler
 from tests.simulation.actors import Controller, Door, WorldClock
@@ -130,7 +131,10 @@ class Everywhere:
                 return 5.0 if self._stay(legs) else 0.0
             else:  # whoever is refused has `tick --all` look after what there is
                 self._look_once(self._legs(SCHEDULE))
-        except Unreadable as error:  # so has whoever finds a record that nobody can read
+        except (
+            Unreadable,
+            Vanished,
+        ) as error:  # so has whoever finds a record that nobody can read
             self._say(f"ends: {error}")
             self._look_once(self._legs(SCHEDULE))
         return 0.0
@@ -203,10 +207,10 @@ class Everywhere:
         return False
 
     def _pass(self, legs: tuple[_Leg, ...]) -> None:
-        """Look at each region once, as a schedule's pass does."""
+        """Look at each region once, as a schedule's pass does: also where it is refused."""
         is_there = all(leg.controller.is_there() for leg in legs)
-        if not (self.process.ticks and is_there) and not self._begun(legs):
-            legs = self._legs(SCHEDULE)
+        if not (self.process.ticks and is_there):
+            self._begun(legs)
         self._look_once(legs)
 
     def _look_once(self, legs: tuple[_Leg, ...]) -> None:
@@ -214,7 +218,7 @@ class Everywhere:
         for leg in (leg for leg in legs if not leg.done):
             try:
                 self._look(leg)
-            except (PortError, Unreadable) as error:
+            except (PortError, Unreadable, Vanished) as error:
                 leg.controller.run.say(f"not looked at: {error}")
 
     def _look(self, leg: _Leg) -> bool:
