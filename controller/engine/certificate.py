@@ -259,7 +259,7 @@ def summary(many: Sequence[Tried]) -> tuple[int, int, float | None, float]:
 
 def at_most(lost: int, runs: int) -> float:
     """Return the 95% upper bound (Clopper & Pearson 1934) of a share of which `lost` were seen."""
-    low, high = lost / runs if runs else 0.0, 1.0
+    low, high = lost / max(runs, 1), 1.0
     for _ in range(50):
         middle = (low + high) / 2
         low, high = (middle, high) if _below(lost, runs, middle) > 0.05 else (low, middle)

@@ -151,7 +151,7 @@ class Observer:
         try:
             requests = requests_of(check, names)
         except KeyError as error:
-            return NotSeen(f"{error.args[0]} is not known")
+            return NotSeen(str(error.args[0]))
         result: Seen[CheckSeen] | NotSeen = NotSeen("not sent")
         answers: tuple[tuple[ToSend, Got], ...] = ()
         for attempt in range(TRIES):

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.engine.codec import Unreadable, decode, encode, must_fit
+from controller.engine.codec import BYTES_MAX, Unreadable, decode, encode, must_fit
 from controller.engine.record import (
     DUTY_MAX,
     Accumulated,
@@ -356,3 +356,139 @@ def test_a_record_that_came_from_a_stage_its_plan_does_not_have_is_refused() -> 
     record = running(1, came_from=len(PLAN.stages))
     with pytest.raises(Unreadable, match="it came from stage 4 of 3"):
         must_fit(PLAN, record)
+
+
+WHEN = "2026-01-05T09:00:00Z"
+MOST = 2**53
+
+
+@pytest.mark.parametrize(
+    ("key", "least", "most"),
+    [
+        ("stage", -1, 99),
+        ("came_from", -1, 99),
+        ("weight", 0, 100),
+        ("weight_before", 0, 100),
+        ("seq", 0, MOST),
+        ("gen", 0, MOST),
+        ("noted", 0, MOST),
+        ("served", 0, MOST),
+    ],
+)
+def test_a_number_is_read_within_its_limits_and_not_beyond(key: str, least: int, most: int) -> None:
+    plain = json.loads(encode(a_full_record()))
+    for value in (least, most):
+        decode(json.dumps({**plain, key: value}))
+    for value in (least - 1, most + 1):
+        with pytest.raises(Unreadable, match=f"{least}..{most}"):
+            decode(json.dumps({**plain, key: value}))
+
+
+@pytest.mark.parametrize(
+    ("fits", "does_not"),
+    [
+        ({"shift": [WHEN, 100]}, {"shift": [WHEN, 101]}),
+        ({"own": [[WHEN, 0, 200, 1, MOST]]}, {"own": [[WHEN, 0, 200, 1, MOST + 2]]}),
+        ({"own": [[WHEN, 0, 200, 1, 0]]}, {"own": [[WHEN, 0, 200, 1, -1]]}),
+        ({"before": {"a": 100}}, {"before": {"a": 101, "b": -1}}),
+        ({"before": {"a": 0, "b": 100}}, {"before": {"a": 50, "b": 51}}),
+        ({"approved": [0]}, {"approved": [-1]}),
+        ({"heard": {"a": 0}}, {"heard": {"a": -1}}),
+        ({"after": "europe-west1"}, {"after": "--project"}),
+        ({"after": ""}, {"after": 7}),
+    ],
+)
+def test_so_is_each_number_inside_of_a_part(fits: dict[str, Any], does_not: dict[str, Any]) -> None:
+    plain = json.loads(encode(a_full_record()))
+    decode(json.dumps({**plain, **fits}))
+    with pytest.raises(Unreadable):
+        decode(json.dumps({**plain, **does_not}))
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_the_share_of_a_test_is_one(share: float) -> None:
+    trial = a_full_record().trial
+    assert trial is not None
+    record = replace(a_full_record(), trial=replace(trial, rate=share))
+    assert decode(encode(record)) == record
+    for beyond in (share - 1.1, share + 1.1):
+        plain = json.loads(encode(record))
+        plain["trial"][2] = beyond.hex()
+        with pytest.raises(Unreadable, match="not a share"):
+            decode(json.dumps(plain))
+    plain = json.loads(encode(record))
+    plain["trial"][7] = 2
+    with pytest.raises(Unreadable, match="not an answer"):
+        decode(json.dumps(plain))
+
+
+def test_what_a_record_leaves_out_is_as_it_is_for_a_new_one() -> None:
+    """Of the smallest record that is read: only what every record of ours has had."""
+    needed = (
+        "v", "id", "seq", "nonce", "at", "uid", "plan", "digest", "candidate", "stable", "before",
+        "started", "phase", "stage", "weight",
+    )  # fmt: skip
+    full = a_full_record()
+    plain = json.loads(encode(full))
+    small = decode(json.dumps({key: plain[key] for key in needed}))
+    assert small == Record(
+        rollout=full.rollout, uid=full.uid, plan=full.plan, digest=full.digest,
+        candidate=full.candidate, stable=full.stable, before=full.before, started=full.started,
+        by="", phase=full.phase, stage=full.stage, weight=full.weight, seq=full.seq,
+        nonce=full.nonce, at=full.at,
+    )  # fmt: skip
+    for key in needed:
+        with pytest.raises(Unreadable):
+            decode(json.dumps({k: v for k, v in plain.items() if k != key}))
+
+
+def test_an_outcome_of_before_names_no_rollout_and_what_is_none_is_no_outcome() -> None:
+    plain = json.loads(encode(a_full_record()))
+    plain["outcomes"] = [["promoted", "well", WHEN, "why", "", {}]]
+    (outcome,) = decode(json.dumps(plain)).outcomes
+    assert (outcome.rollout, outcome.before) == ("", {})
+    plain["outcomes"] = [["lost", "well", WHEN, "why", "", {}]]
+    with pytest.raises(Unreadable, match="not an outcome"):
+        decode(json.dumps(plain))
+
+
+def test_what_says_nothing_is_not_written() -> None:
+    plain = json.loads(encode(a_record()))
+    assert set(plain) == {
+        "v", "id", "seq", "nonce", "gen", "uid", "plan", "digest", "candidate", "stable", "before",
+        "started", "by", "phase", "stage", "weight",
+    } | ({"at"} if a_record().at else set())  # fmt: skip
+
+
+def test_a_text_longer_than_four_records_is_not_even_parsed() -> None:
+    filled = '{"v":1,"pad":"%s"}'
+    room = 4 * BYTES_MAX - len(filled % "")
+    with pytest.raises(Unreadable, match="KeyError"):
+        decode(filled % ("x" * room))
+    with pytest.raises(Unreadable, match="larger than any record"):
+        decode(filled % ("x" * (room + 1)))
+
+
+def test_a_rollout_that_is_done_has_an_outcome_and_no_other_has() -> None:
+    ended = Outcome("promoted", "new", NOW, "well")
+    assert running(phase=Phase.DONE, outcomes=(ended,)).outcome is ended
+    assert running(phase=Phase.DONE).outcome is None
+    assert running(outcomes=(ended,)).outcome is None
+
+
+@pytest.mark.parametrize(
+    ("reason", "short"),
+    [
+        ("x" * 120, "x" * 120),
+        ("x" * 121, "x" * 116 + "…"),
+        ("a" * 70 + "; " + "b" * 70, "a" * 70 + " …"),
+        ("a" * 70 + " " + "b" * 70, "a" * 70 + " …"),
+        ("a" * 50 + "; " + "b" * 90, "a" * 50 + "; " + "b" * 64 + "…"),
+        ("a " * 40 + "; " + "b " * 40, "a " * 40 + " …"),
+        ("가" * 60, "가" * 38 + "…"),
+    ],
+)
+def test_a_reason_is_cut_after_a_part_of_it_or_a_word_where_that_leaves_enough(
+    reason: str, short: str
+) -> None:
+    assert cut(reason) == short

@@ -276,6 +276,9 @@ class TestNoWayBack:
             shouts = [e.text for e in decision.events if isinstance(e, Message)]
             assert [text.split()[0] for text in shouts] == said
             assert all(text.endswith("no way back: stable api-1 was deleted") for text in shouts)
+        asks = replace(PLAN, gates=(replace(ERRORS, on_fail=OnFail.ASK), SLOW))
+        asked = look(running(plan=asks), 20, plan=asks, failed=5, stable=Gone("deleted"))
+        assert any(isinstance(e, Message) and e.text.startswith("errors") for e in asked.events)
         lost = look(running(), 20, stable=Gone("deleted"), candidate=Gone("deleted"))
         assert [e.text for e in lost.events if isinstance(e, Message)] == [
             "the candidate api-2 was deleted; but no way back: stable api-1 was deleted"

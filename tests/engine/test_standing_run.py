@@ -15,7 +15,7 @@ from controller.engine.watching import queries
 from controller.gates.evidence import CodeCounts, Minute, Query, Requests
 from controller.gates.minutes import name_of
 from controller.plan.model import Stage
-from tests.engine.builders import MINUTE, PLAN, at, running
+from tests.engine.builders import MINUTE, NEW, OLD, PLAN, at, running
 from tests.engine.world import LONG, Truth, World, healthy, incident, poison
 
 HALF = timedelta(minutes=30)
@@ -90,6 +90,7 @@ def test_what_the_record_says_of_a_shift_or_a_test_is_not_the_pasts() -> None:
     there = stood.record
     assert (there.phase, there.stage, there.weight) == (Phase.RUNNING, 0, 10)
     assert (there.shift, there.trial, there.came_from) == (None, None, -1)
+    assert (there.rollout, there.candidate, there.before) == ("r1", NEW, {OLD: 100})
     with pytest.raises(ValueError, match="stands nowhere"):
         stand(PLAN, Past("r1", ()), record)
     alone = stand(PLAN, Past("r1", (Span(0, 10, at(0), minutes),)))

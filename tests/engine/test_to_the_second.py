@@ -357,8 +357,9 @@ class TestWhereItIsNotSeen:
         assert first == "the candidate is not ready: no reason given"
 
 
-def test_a_window_that_opens_soon_is_looked_at_then() -> None:
+def test_a_window_that_opens_soon_is_looked_at_then_and_a_stage_as_often_as_ever() -> None:
     plan = with_(PLAN, advance_only=AdvanceOnly("UTC", begins=11 * 60, ends=12 * 60))
+    assert look(running(plan=plan), 40, plan=plan).look_again == MINUTE
     assert look(starting(plan), 1, plan=plan).look_again == 15 * MINUTE
     assert look(starting(plan), 110, plan=plan).look_again == 10 * MINUTE
     assert look(starting(plan), 120 - BARELY / 2, plan=plan).look_again == SECOND

@@ -69,16 +69,14 @@ class _Finder:
             yield from self._function(node)
             return
         yield from self._own(node, returns)
-        for name, value in ast.iter_fields(node):
-            if name in {"annotation", "returns", "decorator_list", "pattern", "type_params"}:
-                continue
+        for value in _looked_into(node):
             if isinstance(value, list) and value and isinstance(value[0], ast.stmt):
                 yield from self._statements(value, returns, known)
             elif isinstance(value, list):
                 for one in value:
                     if isinstance(one, ast.AST):
                         yield from self.of(one, returns, known)
-            elif isinstance(value, ast.AST) and not isinstance(node, ast.JoinedStr):
+            elif isinstance(value, ast.AST):
                 yield from self.of(value, returns, known)
 
     def _function(self, node: ast.FunctionDef) -> Iterator[Alteration]:
@@ -281,6 +279,19 @@ def _bound_by(one: ast.stmt) -> frozenset[str]:
 
 def _is_docstring(one: ast.stmt) -> bool:
     return isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant)
+
+
+def _looked_into(node: ast.AST) -> Iterator[Any]:
+    """Yield the fields of a node in which something can be altered that is more than words."""
+    if isinstance(node, ast.JoinedStr):
+        yield [one for one in node.values if not isinstance(one, ast.Constant)]
+        return
+    if isinstance(node, ast.Call) and ast.unparse(node.func) == "isinstance":
+        yield node.args[:1]
+        return
+    for name, value in ast.iter_fields(node):
+        if name not in {"annotation", "returns", "decorator_list", "pattern", "format_spec"}:
+            yield value
 
 
 def _head(one: ast.stmt) -> tuple[int, int]:

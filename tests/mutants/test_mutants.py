@@ -58,6 +58,8 @@ def altered(body: str, returns: str = "None") -> set[str]:
         ("x = a + b", "None", {"x = a - b"}),
         ("x = (*a, 'two words')", "None", set()),
         ("x: int = 'word'", "None", {"x: int = 'wordXX'"}),
+        ("x = f'{a + b}%'", "None", {"x = f'{a - b}%'"}),
+        ("x = isinstance(a, int | str)", "None", set()),
         ("assert a > b", "None", set()),
         ("if a: raise b", "None", {"if not a:;     raise b", "if a:;     pass"}),
         ("x = [c for c in a if c]", "None", {"x = [c for c in a if not c]"}),
