@@ -69,14 +69,15 @@ class TextPasses:
     def show(self, passed: Passed) -> None:
         """Write the service's events, then its line; what needs somebody has the commands."""
         name, end = passed.target.name, passed.end
+        where = f"{name.service} ({name.region})"
         for tick in passed.ticks:
             events = [event for event in tick.events if not isinstance(event, Judged)]
             for line in text.tick_lines(events):
-                text.write(self._stderr, f"{text.stamp(tick.at)}  {name.service}: {line}")
+                text.write(self._stderr, f"{text.stamp(tick.at)}  {where}: {line}")
         state, why = _state(passed)
         self._states[state] += 1
         stream = self._stderr if passed.error is not None else self._stdout
-        text.write(stream, f"{name.service} ({name.region}): {text.joined(state, why)}")
+        text.write(stream, f"{where}: {text.joined(state, why)}")
         if end.code in NEEDS_SOMEBODY:
             if end.finished.split:
                 text.write(stream, f"  traffic: {split_text(end.finished.split)}")
