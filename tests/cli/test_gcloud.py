@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -134,3 +135,17 @@ def test_every_command_works_as_it_does_on_cloud_run(gcloud: Gcloud) -> None:
     gcloud("services", "delete", "ion-api")
     missing = gcloud("services", "describe", "ion-api", code=1)
     assert "Cannot find service [ion-api]" in missing.stderr
+
+
+@pytest.mark.skipif(not ALL, reason="make check-gcloud runs every command, which takes a minute")
+@pytest.mark.timeout(240)
+def test_the_whole_record_is_kept_as_docs_record_md_tells(
+    world: Served, env: dict[str, str], gcloud: Gcloud
+) -> None:
+    assert rollout(env, "apply", PLAN, "--no-wait").exit_code == 0
+    page = Path("docs/record.md").read_text("utf-8")
+    (command,) = re.findall(r"^gcloud run (.*)$", page, re.MULTILINE)
+    annotations = world.sandbox.world.services["us-central1", "ion-api"].raw["metadata"]
+    assert gcloud(*shlex.split(command)).stdout == (
+        annotations["annotations"]["rollout/record"] + "\n"
+    )
