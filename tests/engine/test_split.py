@@ -92,3 +92,14 @@ def test_our_tags_are_left_out_where_name_and_tag_have_over_46_characters() -> N
 def test_a_split_is_written_greatest_share_first() -> None:
     assert split_text({"b": 5, "a": 95}) == "a 95%, b 5%"
     assert split_text({}) == "nobody"
+
+
+def test_equal_shares_are_written_in_the_order_of_their_names() -> None:
+    assert split_text({"b": 50, "c": 30, "a": 20}) == "b 50%, c 30%, a 20%"
+    assert split_text({"b": 50, "a": 50}) == "a 50%, b 50%"
+
+
+def test_what_rounding_leaves_goes_to_the_largest_remainders_ties_by_name() -> None:
+    assert shares({"a": 34, "b": 33, "c": 33}, "new", 50) == {"new": 50, "a": 17, "b": 17, "c": 16}
+    assert shares({"c": 50, "b": 25, "a": 25}, "new", 33) == {"new": 33, "c": 33, "a": 17, "b": 17}
+    assert shares({"a": 99, "b": 1}, "new", 99) == {"new": 99, "a": 1}

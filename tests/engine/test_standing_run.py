@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 import pytest
 
 from controller.engine.events import Observed
-from controller.engine.past import past_between
+from controller.engine.past import ORIGIN, _batched, past_between
 from controller.engine.record import Phase, Shift, Trial
 from controller.engine.replaying import Past, Span, stand
-from controller.engine.watching import queries
-from controller.gates.evidence import CodeCounts, Minute, Query, Requests
+from controller.engine.watching import _weight_in_doubt, queries
+from controller.gates.evidence import CodeCounts, Minute, Query, Requests, Value
 from controller.gates.minutes import name_of
 from controller.plan.model import Stage
 from tests.engine.builders import MINUTE, NEW, OLD, PLAN, at, running
@@ -113,3 +113,18 @@ def test_what_was_measured_is_cut_where_the_weight_changes() -> None:
     assert [m.end for m in last.spans[0].minutes[Requests()]] == [at(n) for n in range(2, 11)]
     assert past_between(PLAN, "r1", {at(1): 0}, {Requests(): many}, {}).spans == ()
     assert timedelta(minutes=1) == MINUTE
+
+
+def test_a_quarter_hour_of_the_day_before_is_one_value_at_its_end() -> None:
+    values: dict[int, Value] = {n: CodeCounts({"2xx": 1}) for n in (-1, -15, -16, -30, -31)}
+    assert _batched(values, 15) == {
+        ORIGIN: CodeCounts({"2xx": 2}),
+        ORIGIN - 15 * MINUTE: CodeCounts({"2xx": 2}),
+        ORIGIN - 30 * MINUTE: CodeCounts({"2xx": 1}),
+    }
+
+
+def test_minutes_before_a_tests_split_settled_are_judged_by_the_lower_weight() -> None:
+    """At 100% nothing of stable is to be missed, so these stay what they are."""
+    for before, weight, judged in ((50, 10, 10), (10, 50, 10), (100, 50, 100)):
+        assert _weight_in_doubt(running(1, weight=weight, weight_before=before)) == judged

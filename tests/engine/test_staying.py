@@ -66,6 +66,11 @@ class TestTheEndOfTheHold:
         assert decision.reason.startswith("errors ")
         assert "; latency " in decision.reason
 
+    def test_without_a_gate_it_is_the_hold_alone(self) -> None:
+        plan = replace(PLAN, gates=(), evidence=replace(PLAN.evidence, arrival=0.0))
+        assert plan.gates_at(0) == ()
+        assert look(running(plan=plan), OVER, plan=plan).reason == "the hold is over"
+
     def test_a_stage_without_hold_is_left_at_once(self) -> None:
         plan = replace(PLAN, stages=(Stage(10, 0 * MINUTE), *PLAN.stages[1:]))
         decision = look(running(plan=plan), 1, plan=plan)
