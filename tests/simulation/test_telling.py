@@ -8,7 +8,7 @@ import pytest
 
 from tests.simulation.mailing import ALL
 from tests.simulation.playing import Result, Run
-from tests.simulation.scene import Incident, Process, Scene
+from tests.simulation.scene import Aim, Incident, Process, Scene
 from tests.simulation.scenes import BAD, FACTS, PLAN, calm
 from tests.simulation.wires import Wires
 
@@ -51,6 +51,15 @@ def test_a_bad_candidate_is_rolled_back_as_soon_whatever_becomes_of_messages(
         return next(line for line in result.trace if "tick: roll_back" in line)[:8]
 
     assert rolled_back(result) == rolled_back(calm_one)  # to the minute
+
+
+def test_who_cancels_a_record_that_nobody_can_read_is_told_by_nobody(wires: Wires) -> None:
+    """What they write has no plan, which would name the recipients."""
+    garbage = Incident("garbage", status="{", aim=Aim("running", "between"))
+    cancel = Incident("say", "cancel", aim=Aim("taken over", "before the first", nth=3))
+    result = played(TOLD.with_only((garbage, cancel)), wires)
+    assert result.outcome == "cancelled"
+    assert "cancelled" not in told(result)
 
 
 @pytest.mark.parametrize("seed", [7, 20, 22])

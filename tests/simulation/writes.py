@@ -80,7 +80,8 @@ class Writes:
         self._follow_plan(before, after, person=person)
         resumed = person and bool(self.view.hand)
         anew = resumed or (before is not None and before.which != after.which)
-        self.view.told.wrote(after.rollout, after.transitions, after.noted, anew=anew)
+        if after.stages:  # a record made by hand has no plan, which would say who is to be told
+            self.view.told.wrote(after.rollout, after.transitions, after.noted, anew=anew)
         had, has = old.asked.get(mine, 0), new.asked.get(mine, 0)
         moved = old.asked != new.asked
         self._in_turn(had, has, person=person)
