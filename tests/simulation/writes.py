@@ -78,10 +78,7 @@ class Writes:
             self.view.next_one = True
             return
         self._follow_plan(before, after, person=person)
-        resumed = person and bool(self.view.hand)
-        anew = resumed or (before is not None and before.which != after.which)
-        if after.stages:  # a record made by hand has no plan, which would say who is to be told
-            self.view.told.wrote(after.rollout, after.transitions, after.noted, anew=anew)
+        self._note_what_is_told(before, after, person=person)
         had, has = old.asked.get(mine, 0), new.asked.get(mine, 0)
         moved = old.asked != new.asked
         self._in_turn(had, has, person=person)
@@ -113,6 +110,12 @@ class Writes:
                 self.quiet += 1
         elif after.rollout != "by-hand":
             self.advances.forget_leave()
+
+    def _note_what_is_told(self, before: Noted | None, after: Noted, *, person: bool) -> None:
+        resumed = person and bool(self.view.hand)
+        anew = resumed or (before is not None and before.which != after.which)
+        if after.stages:  # a record made by hand has no plan, which would say who is to be told
+            self.view.told.wrote(after.rollout, after.transitions, after.noted, anew=anew)
 
     def _follow_plan(self, before: Noted | None, after: Noted, *, person: bool) -> None:
         """Judge by the plan that the record has; it may change only where nobody has been yet."""
