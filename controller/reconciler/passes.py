@@ -13,11 +13,10 @@ from datetime import datetime, timedelta
 from typing import TypeGuard
 
 from controller.engine import begin as beginning
-from controller.engine.begin import Attach, Nothing, Wish, pinned, runs_image
+from controller.engine.begin import Attach, Nothing, Wish, pinned
 from controller.engine.codec import Unreadable, encode, plan_of, read
 from controller.engine.decide import decide, over, vanished
 from controller.engine.decision import Action, Decision, Refusal, State
-from controller.engine.deploying import Ambiguous, Deploy, deploying, to_be
 from controller.engine.duty import SCHEDULE, assumed, handed_over, settled
 from controller.engine.events import Decided, Event, Message, Started
 from controller.engine.lost import Lost, Vanished, lost_of
@@ -25,14 +24,13 @@ from controller.engine.observation import (
     Gone,
     NotSeen,
     Observation,
-    RevisionState,
     Seen,
     ServiceName,
     ServiceState,
 )
 from controller.engine.preflight import looks_back, preflight
 from controller.engine.record import Phase, Record, Transition, stamp
-from controller.engine.split import TAG_NEW, tags_fit
+from controller.engine.remembered import ended_unseen, is_from_before, is_later, is_resumed
 from controller.engine.telling import gap_noted
 from controller.engine.watching import continued
 from controller.gates.evidence import Query, Readings
@@ -48,6 +46,7 @@ from controller.ports import (
 )
 from controller.reconciler.observing import Observer
 from controller.reconciler.telling import Teller
+from controller.reconciler.wanted import is_lost_under_way, wanted
 
 CONFLICTS_MAX = 5  # a beginning is tried again so often before it is given up
 SILENT_MAX = 3  # looks without an answer, before who begins or acts is told so
@@ -262,7 +261,7 @@ class Reconciler:
                 raise Unreadable(f"the record on the service cannot be read: {error}") from error
             return known, f"the record on the service cannot be read any more: {error}"
         known = self._known_after(written)
-        if known is None and _is_from_before(written, service):
+        if known is None and is_from_before(written, service):
             return written, "the record is older than the tags: somebody wrote it back"
         return self._reconciled(known, written, now)
 
@@ -272,16 +271,16 @@ class Reconciler:
         """Bring what we know and what is written together; else say why they cannot be."""
         if known is None or known.rollout != written.rollout:
             if known is not None and known.phase is not Phase.DONE:
-                ended = _ended_unseen(known, written)
+                ended = ended_unseen(known, written)
                 if ended is not None:
                     self._memory = ended
                     return ended, ""
-                if not _is_resumed(written, known):
+                if not is_resumed(written, known):
                     return known, f"another rollout's record ({written.rollout}) replaced ours"
             self._attaching = self.controller != SCHEDULE
             self._happened = written.transitions[-1:]
             return self._fresh(written, now), ""
-        if written.seq < known.seq and not _is_later(written, known):
+        if written.seq < known.seq and not is_later(written, known):
             return known, "the record went back to an older one (somebody wrote it back)"
         if written.nonce != known.nonce:  # another controller, or a person, wrote after us
             if written.phase is Phase.DONE or written.duty != self.controller:
@@ -392,8 +391,8 @@ class Reconciler:
     def _begin_on(self, wish: Wish, service: ServiceState, now: datetime) -> beginning.Beginning:
         record = _readable(service)
         router = self.ports.router
-        found = self._wanted(wish, service, record)
-        if self._is_lost_under_way(wish, service, record, found):
+        found = wanted(router, wish, service, record)
+        if is_lost_under_way(router, wish, service, record, found):
             assert record is not None
             self._observer = replace(self._observer, trusted=record.digest)
             return Attach(record, plan_of(record.plan))
@@ -416,73 +415,6 @@ class Reconciler:
         if isinstance(begun, Decision) and begun.action is Action.START:
             return self._preflighted(wish.plan, service, chosen, begun, now)
         return begun
-
-    def _wanted(
-        self, wish: Wish, service: ServiceState, record: Record | None
-    ) -> tuple[RevisionState, Deploy | None] | Refusal | Missing:
-        """Return the revision that is meant now, or why there is none."""
-        try:
-            if wish.image:
-                return self._of_image(wish.image, service, record)
-            return self._named(wish.plan, service)
-        except Missing as error:
-            return error
-
-    def _is_lost_under_way(
-        self,
-        wish: Wish,
-        service: ServiceState,
-        record: Record | None,
-        found: tuple[RevisionState, Deploy | None] | Refusal | Missing,
-    ) -> bool:
-        """Tell whether what is wanted is under way, but its candidate is deleted or not ready.
-
-        The plan then means another revision, or none: the roll back may not hang on that.
-        """
-        if record is None or not beginning.is_under_way(wish, record, service):
-            return False
-        if isinstance(found, tuple) and found[0].name == record.candidate:
-            return False
-        try:
-            return self.ports.router.revision(self.name, record.candidate).ready is False
-        except Missing:
-            return True
-
-    def _named(
-        self, plan: Plan, service: ServiceState
-    ) -> tuple[RevisionState, Deploy | None] | Refusal:
-        """Return the revision that the plan means."""
-        router = self.ports.router
-        named = plan.candidate.revision is not None
-        revisions = router.revisions(self.name) if named else ()
-        chosen = beginning.choose_candidate(plan, service, revisions)
-        if isinstance(chosen, Refusal):
-            return chosen
-        return router.revision(self.name, chosen), None
-
-    def _of_image(
-        self, image: str, service: ServiceState, record: Record | None
-    ) -> tuple[RevisionState, Deploy | None] | Refusal:
-        """Return the image's revision, with what makes it where there is none yet.
-
-        One under way for this image is meant whatever was deployed beside it since.
-        """
-        router = self.ports.router
-        if record is not None and runs_image(record, service, image):
-            return router.revision(self.name, record.candidate), None
-        template = router.template(self.name)
-        if template.generation != service.generation:
-            raise Conflict(f"{self.name.service} was changed while it was looked at")
-        try:
-            deploy = deploying(self.name.service, image, template)
-        except Ambiguous as error:
-            return Refusal(
-                str(error), "deploy it with --no-traffic, then `rollout apply --revision`", 2
-            )
-        try:
-            return router.revision(self.name, deploy.revision), None
-        except Missing:
-            return to_be(deploy, template), deploy
 
     def _preflighted(
         self, plan: Plan, service: ServiceState, candidate: str, begun: Decision, now: datetime
@@ -521,43 +453,3 @@ def _readable(service: ServiceState) -> Record | None:
         return read(service.record_text) if service.record_text is not None else None
     except Unreadable:
         return None
-
-
-def _is_from_before(written: Record, service: ServiceState) -> bool:
-    """Tell whether a rollout that the record calls active has ended: its tag is gone.
-
-    Whoever writes an old state back, as Terraform does, brings the annotation, but not the tag that
-    the end took away. Who remembers the end needs no such sign; a fresh process has no other.
-    """
-    active = written.phase not in (Phase.DONE, Phase.ROLLING_BACK) and written.uid == service.uid
-    return (
-        active
-        and tags_fit(service.name.service)
-        and not any(target.tag == TAG_NEW for target in service.targets)
-    )
-
-
-def _is_later(written: Record, known: Record) -> bool:
-    """Tell whether a record was written after ours, whatever its number.
-
-    Who wrote an older one back leaves its time as it was; who then goes on from it, a person or a
-    process that never saw ours, does not: that is the rollout now.
-    """
-    return written.at is not None and known.at is not None and written.at > known.at
-
-
-def _is_resumed(written: Record, known: Record) -> bool:
-    """Tell whether an earlier rollout of our candidate, written back, was gone on with by a person.
-
-    Its record as it was written back is older than ours; another candidate's is never ours.
-    """
-    return written.candidate == known.candidate and _is_later(written, known)
-
-
-def _ended_unseen(known: Record, written: Record) -> Record | None:
-    """Return our rollout as it ended, where it ended and another began between two looks."""
-    for outcome in written.outcomes:
-        if outcome.candidate == known.candidate and outcome.at >= known.started:
-            outcomes = (*known.outcomes, outcome)
-            return replace(known, phase=Phase.DONE, ask=None, paused=None, outcomes=outcomes)
-    return None

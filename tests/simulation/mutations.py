@@ -217,7 +217,7 @@ MUTATIONS = (
     Mutation(
         "an older record is believed",
         "reconciler/passes.py",
-        "        if written.seq < known.seq and not _is_later(written, known):\n",
+        "        if written.seq < known.seq and not is_later(written, known):\n",
         "        if written.seq < 0:\n",
     ),
     Mutation(
