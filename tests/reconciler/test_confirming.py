@@ -13,6 +13,7 @@ from controller.engine import acts
 from controller.engine.begin import Attach, Wish, pinned
 from controller.engine.codec import decode, encode
 from controller.engine.decision import Action, Refusal
+from controller.engine.events import Decided
 from controller.engine.observation import (
     Container,
     RevisionState,
@@ -437,6 +438,21 @@ class TestALook:
             assert tick.decision.state.value == state
         with pytest.raises(Unavailable):
             self.reconciler(World(BARE, {"observe": [Unavailable("503")]})).tick()
+
+    def test_what_is_decided_is_told_when_it_changes_and_not_at_every_look(self) -> None:
+        world = a_world(replace(RECORD, duty="me"))
+        one = self.reconciler(world)
+
+        def told() -> list[str]:
+            tick = one.tick()
+            assert tick is not None
+            return [event.action for event in tick.events if isinstance(event, Decided)]
+
+        assert told() == ["wait"]
+        assert told() == []
+        world.sleep(40 * MINUTE)  # a heartbeat is no other decision
+        assert told() == ["ask"]
+        assert told() == ["wait"]
 
     def test_the_duty_is_given_up_with_one_write_and_a_schedule_has_none(self) -> None:
         world = a_world(replace(RECORD, duty="me"))
