@@ -60,10 +60,10 @@ def not_reached(counts: Counter[Cell]) -> str:
         if not counts[state, what, kind]:
             missing.setdefault(what, {}).setdefault(state, []).append(kind)
     hit = len(cells) - sum(len(kinds) for one in missing.values() for kinds in one.values())
-    lines = [
-        f"{hit:,} of {len(cells):,} reachable cells were hit. Where an incident never struck:",
-        "",
-    ]
+    figure = f"{hit:,} of {len(cells):,} reachable cells were hit."
+    if not missing:
+        return figure
+    lines = [f"{figure} Where an incident never struck:", ""]
     for what, states in missing.items():
         told = (_told(state, kinds) for state, kinds in states.items())
         lines.append(f"- {what}: {'; '.join(told)}")

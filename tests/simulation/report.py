@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+from tests.simulation.cells import PLACES, Cell, names, reachable, why_not
 from tests.simulation.tally import Tally
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
-STATES = (
-    "none", "starting", "running", "paused", "asking", "shifting", "taken over", "rolling back",
-    "done",
-)  # fmt: skip
 
 
 def write_section(name: str, text: str, page: Path = PAGE) -> None:
@@ -57,22 +54,36 @@ def figures(tally: Tally) -> str:
     )
 
 
-def cells(counts: Counter[tuple[str, str, str]]) -> str:
-    """Return the table incident × state; each count is over all kinds of stage."""
-    rows = sorted({what for _, what, _ in counts})
-    lines = [f"| incident | {' | '.join(STATES)} |", "|---|" + "---:|" * len(STATES)]
-    for what in rows:
-        in_state: Counter[str] = Counter()
-        for (state, one, _), number in counts.items():
-            if one == what:
-                in_state[state] += number
-        row = " | ".join(str(in_state[state] or "–") for state in STATES)
+def cells(counts: Counter[Cell]) -> str:
+    """Return the table incident × state: how often it struck there, by kind of stage."""
+    lines = [f"| incident | {' | '.join(PLACES)} |", "|---|" + "---:|" * len(PLACES)]
+    for what in names():
+        row = " | ".join(_struck(counts, state, what, kinds) for state, kinds in PLACES.items())
         lines.append(f"| {what} | {row} |")
-    kinds = sorted({kind for _, _, kind in counts})
-    reached = len(counts)
-    return "\n".join(
-        (f"{reached:,} cells with the kind of stage ({', '.join(kinds)}).", "", *lines)
+    reasons = dict.fromkeys(
+        f"{what.partition(' ')[0]}, {state}: {why_not(state, what)}"
+        for what in names()
+        for state in PLACES
+        if why_not(state, what)
     )
+    unforeseen = sorted(", ".join(cell) for cell in counts.keys() - set(reachable()))
+    return "\n".join(
+        (
+            "How often each struck: before the first stage/in the first/in one between/in the "
+            "last. `none` and `starting` are before the first, `running` never is.",
+            "",
+            *lines,
+            "",
+            *(f"What cannot be (–): {reason}." for reason in reasons),
+            *(f"Held for impossible, and hit: {cell}." for cell in unforeseen),
+        )
+    )
+
+
+def _struck(counts: Counter[Cell], state: str, what: str, kinds: tuple[str, ...]) -> str:
+    if why_not(state, what):
+        return "–"
+    return "/".join(f"{counts[state, what, kind]}" for kind in kinds)
 
 
 def _table(what: str, found: dict[str, int]) -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.simulation.cells import not_reached, reachable
 from tests.simulation.command import main
-from tests.simulation.report import figures
+from tests.simulation.report import cells, figures
 from tests.simulation.tally import Tally
 
 
@@ -42,3 +42,10 @@ def test_what_was_never_tried_is_told_with_what_can_be() -> None:
     assert not_reached(counts).startswith(f"{every:,} of {every:,} reachable cells")
     del counts["paused", "kill", "between"]
     assert "- kill: paused (between)" in not_reached(counts)
+
+
+def test_the_table_counts_each_cell_and_says_what_cannot_be() -> None:
+    table = cells(Counter({("paused", "message 404", "the last"): 3})).splitlines()
+    row = next(line for line in table if line.startswith("| message 404 |"))
+    assert row.startswith("| message 404 | – | 0 | 0/0/0 | 0/0/0/3 |")
+    assert any(line.startswith("What cannot be (–): message, none:") for line in table)
