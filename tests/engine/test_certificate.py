@@ -110,6 +110,7 @@ def test_bounds_and_medians_are_those_of_the_tables() -> None:
     assert summary(many) == (3, 3, 9, 14.0)
     assert summary([Tried("f", "pass", "", None, 5)]) == (1, 0, None, 5.0)
     assert at_most(3, 10) == pytest.approx(0.6066, abs=1e-4)
+    assert at_most(1, 2) == pytest.approx(0.9747, abs=1e-4)
     assert (at_most(0, 0), at_most(5, 5)) == (1.0, 1.0)
     assert summary([]) == (0, 0, None, 0.0)
     assert summary([many[0], many[2]])[2] == 30

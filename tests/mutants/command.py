@@ -13,8 +13,8 @@ from tests.mutants.finders import KEPT, SIMULATION, TESTS, Finders
 from tests.mutants.hunting import Field, Verdict, hunt
 from tests.mutants.mutants import ROOT, Mutant, altered_text
 from tests.mutants.rollouts import play, rollouts
-from tests.mutants.sitting import Played, Sittings, every, reasons
-from tests.mutants.telling import section
+from tests.mutants.sitting import Sittings, every, reasons
+from tests.mutants.telling import Whole, section
 from tests.simulation.report import write_section
 
 
@@ -31,9 +31,8 @@ def main(arguments: Sequence[str]) -> int:
         to_play = [one for one in sample if _is_open(sittings, one, again=given.again)]
         _play(to_play, sittings, given)
     if given.write:
-        write_section(
-            "mutants", section(mutants[: given.sample], len(mutants), sittings, reasons())
-        )
+        whole = Whole(len(mutants), given.aimed)
+        write_section("mutants", section(mutants[: given.sample], whole, sittings, reasons()))
     left = [one.name for one in sample if (r := sittings.of(one)) and not r.by]
     print(*left, sep="\n")
     return 0
@@ -43,6 +42,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
     parser.add_argument(
         "--sample", type=int, default=500, help="the first so many of the draw (500)"
+    )
+    parser.add_argument(
+        "--aimed", type=int, default=300, help="so many of them had tests written for them (300)"
     )
     parser.add_argument("--only", default="", help="only those with this text in their name")
     parser.add_argument("--tests", nargs="+", default=TESTS, help="folders or files of tests")
@@ -76,7 +78,7 @@ def _play(mutants: list[Mutant], sittings: Sittings, given: argparse.Namespace) 
 
     def tell(verdict: Verdict) -> None:
         mutant = verdict.mutant
-        sittings.results[mutant.name] = Played(mutant.digest, verdict.by)
+        sittings.note(mutant, verdict.by)
         sittings.store()
         kind = "simulation" if verdict.by.startswith(SIMULATION) else "tests"
         counts[kind if verdict.by else "survived"] += 1

@@ -21,10 +21,15 @@ SEED = "rollout"
 
 @dataclass(frozen=True)
 class Played:
-    """digest: of the place's code then. by: what noticed the mutant, "" where nothing did."""
+    """What came of a mutant.
+
+    digest: of the place's code then. by: what noticed it, "" where nothing did. unnoticed: nothing
+    noticed it when it was first played; a test may have been written since.
+    """
 
     digest: str
     by: str
+    unnoticed: bool = False
 
 
 @dataclass
@@ -40,13 +45,23 @@ class Sittings:
             return cls()
         lines = path.read_text(encoding="utf-8").splitlines()
         rows = (line.split("\t") for line in lines)
-        return cls({name: Played(digest, by) for name, digest, by in rows})
+        found = {n: Played(digest, by, bool(first)) for n, digest, by, first in rows}
+        return cls(found)
 
     def store(self, path: Path = PLAYED) -> None:
         """Keep them, in the order of their names."""
         rows = sorted(self.results.items())
-        text = "".join(f"{name}\t{one.digest}\t{one.by}\n" for name, one in rows)
+        text = "".join(
+            f"{name}\t{one.digest}\t{one.by}\t{'unnoticed' if one.unnoticed else ''}\n"
+            for name, one in rows
+        )
         path.write_text(text, encoding="utf-8")
+
+    def note(self, mutant: Mutant, by: str) -> None:
+        """Keep what came of a mutant, and what had come of it at first."""
+        before = self.of(mutant)
+        unnoticed = before.unnoticed if before is not None else not by
+        self.results[mutant.name] = Played(mutant.digest, by, unnoticed)
 
     def of(self, mutant: Mutant) -> Played | None:
         """Return what came of a mutant, None where it was not played as it is now."""

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from math import sqrt
 
 from tests.mutants.finders import SIMULATION
 from tests.mutants.mutants import Mutant
-from tests.mutants.sitting import Sittings
+from tests.mutants.sitting import Played, Sittings
 
 Z = 1.96  # 95%
+
+
+@dataclass(frozen=True)
+class Whole:
+    """What a sample is of. number: all mutants. aimed: tests were written for so many of the draw.
+
+    Of those the share says nothing of the others any more; what was drawn after them does.
+    """
+
+    number: int
+    aimed: int
 
 
 def interval(part: int, of: int) -> tuple[float, float]:
@@ -23,21 +35,23 @@ def interval(part: int, of: int) -> tuple[float, float]:
 
 
 def section(
-    sample: Sequence[Mutant], population: int, sittings: Sittings, why: Mapping[str, str]
+    sample: Sequence[Mutant], whole: Whole, sittings: Sittings, why: Mapping[str, str]
 ) -> str:
     """Return the section: what was played, what noticed it, and who survives why."""
     known = [(one, played) for one in sample if (played := sittings.of(one))]
     killed = [one for one, played in known if played.by]
     by_simulation = sum(played.by.startswith(SIMULATION) for _, played in known)
     left = sorted(one.name for one, played in known if not played.by)
-    low, high = interval(len(killed), len(known))
+    same = sum(why.get(name, "").startswith("Equivalent") for name in left)
     lines = [
-        f"{len(known):,} of {population:,} mutants were played, drawn by a seed over all files: "
-        f"{len(killed) - by_simulation:,} noticed by tests, {by_simulation:,} more by the "
-        f"simulation, {len(left)} survive. {len(killed) / len(known):.1%} are killed; of all "
-        f"{population:,} that is {low:.1%} to {high:.1%} (95% confidence).",
+        f"{len(known):,} of {whole.number:,} mutants were played, drawn by a seed over all files: "
+        f"{len(killed) - by_simulation:,} are noticed by tests, {by_simulation:,} more by the "
+        f"simulation, {len(left)} survive ({same} of them do what the code does). That is "
+        f"{len(killed) / len(known):.1%}, and {len(killed) / max(len(known) - same, 1):.1%} of "
+        "those that differ.",
         "",
-        "| file | played | killed |",
+        *_fresh([played for one, played in known if one in sample[whole.aimed :]], whole),
+        "| file | played | noticed |",
         "|---|---:|---:|",
     ]
     all_of = Counter(one.file for one, _ in known)
@@ -46,6 +60,20 @@ def section(
     lines += ["", "| survivor | why |", "|---|---|"]
     lines += [f"| {_cell(name)} | {_cell(why.get(name, 'not looked at yet'))} |" for name in left]
     return "\n".join(lines)
+
+
+def _fresh(played: Sequence[Played], whole: Whole) -> list[str]:
+    """Return what those say of all that were drawn after tests were written for the others."""
+    if not played:
+        return []
+    noticed = sum(not one.unnoticed for one in played)
+    low, high = interval(noticed, len(played))
+    return [
+        f"For the first {whole.aimed:,} of the draw tests were written until this was so. Of the "
+        f"{len(played):,} drawn after them, {noticed / len(played):.1%} were noticed when first "
+        f"played: of all {whole.number:,} that is {low:.0%} to {high:.0%} (95% confidence).",
+        "",
+    ]
 
 
 def _cell(text: str) -> str:

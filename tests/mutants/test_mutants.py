@@ -14,7 +14,7 @@ import pytest
 from tests.mutants.altering import alterations
 from tests.mutants.mutants import ROOT, mutants_of
 from tests.mutants.sitting import Played, Sittings, drawn, reasons
-from tests.mutants.telling import interval, section
+from tests.mutants.telling import Whole, interval, section
 
 TEST = (
     "tests/engine/test_split.py"
@@ -117,6 +117,18 @@ def test_a_result_holds_as_long_as_the_code_is_the_same(tmp_path: Path) -> None:
     assert read.of(replace(mutant, digest="another")) is None
 
 
+def test_what_came_of_a_mutant_at_first_is_kept(tmp_path: Path) -> None:
+    mutant, other = mutants_of(WHOLE)[:2]
+    sittings = Sittings()
+    for by in ("", "tests/x.py::test_y"):
+        sittings.note(mutant, by)
+        sittings.note(other, "tests/x.py::test_z")
+    sittings.store(tmp_path / "played")
+    read = Sittings.read(tmp_path / "played")
+    assert read.of(mutant) == Played(mutant.digest, "tests/x.py::test_y", unnoticed=True)
+    assert read.of(other) == Played(other.digest, "tests/x.py::test_z", unnoticed=False)
+
+
 def test_a_share_of_a_sample_is_told_with_what_it_says_of_all() -> None:
     low, high = interval(95, 100)
     assert (round(low, 3), round(high, 3)) == (0.888, 0.978)  # Wilson (1927)
@@ -128,9 +140,16 @@ def test_every_survivor_that_is_kept_has_its_reason() -> None:
 
 
 def test_the_section_tells_the_share_and_who_survives_why() -> None:
-    found, left, open_one = mutants_of(WHOLE)[:3]
-    played = {found.name: Played(found.digest, "t"), left.name: Played(left.digest, "")}
-    text = section([found, left, open_one], 10, Sittings(played), {left.name: "it | is the same"})
-    assert "2 of 10 mutants were played" in text
-    assert "50.0% are killed" in text
-    assert f"| {left.name} | it \\| is the same |" in text
+    found, left, late, open_one = mutants_of(WHOLE)[:4]
+    played = {
+        found.name: Played(found.digest, "t"),
+        left.name: Played(left.digest, "", unnoticed=True),
+        late.name: Played(late.digest, "t", unnoticed=True),
+    }
+    why = {left.name: "Equivalent: it | is the same"}
+    sample = [found, left, late, open_one]
+    text = section(sample, Whole(10, 2), Sittings(played), why)
+    assert "3 of 10 mutants were played" in text
+    assert "That is 66.7%, and 100.0% of those that differ." in text
+    assert "Of the 1 drawn after them, 0.0% were noticed when they were first played" in text
+    assert f"| {left.name} | Equivalent: it \\| is the same |" in text
