@@ -180,10 +180,11 @@ def _noting(stops: list[click.ClickException], found: Target) -> Iterator[None]:
     """Say and note what hinders an act in one region of several."""
     from controller.cli.views.text import write
     from controller.engine.codec import Unreadable
+    from controller.engine.lost import Vanished
 
     try:
         yield
-    except (Stop, PortError, Unreadable) as error:
+    except (Stop, PortError, Unreadable, Vanished) as error:
         unread = isinstance(error, Unreadable)
         stops.append(Stop(str(error), without_it(found.place)) if unread else as_stop(error))
         write(sys.stderr, f"{found.name.region}: {stops[-1].message}")

@@ -7,7 +7,9 @@ from datetime import timedelta
 
 from controller.cli.ending import split_of
 from controller.cli.stops import Code, Stop
+from controller.engine.codec import Unreadable
 from controller.engine.decision import State
+from controller.engine.lost import Vanished
 from controller.engine.moves import POLL
 from controller.engine.wording import minutes_shown
 from controller.ports import PortError
@@ -38,7 +40,7 @@ def rolled_back(reconciler: Reconciler, done: Tick) -> tuple[Tick, str]:
             Code.SPLIT,
         )
     took = minutes_shown(clock.now() - done.at)
-    with suppress(PortError):
+    with suppress(PortError, Unreadable, Vanished):  # it is in force, whoever took the record
         # Closes the record; a controller that watches may have done it, and the next one would.
         return reconciler.tick() or done, took
     return done, took

@@ -70,6 +70,20 @@ def test_killed_or_failing_at_any_call_it_ends_as_it_does_undisturbed(
     assert not wrong, "\n".join(wrong)
 
 
+@pytest.mark.parametrize("lost", ["forget", "garbage"])
+@pytest.mark.parametrize(
+    ("word", "outcome"), [("cancel", "cancelled"), ("rollback", "rolled_back")]
+)
+def test_a_person_ends_what_has_no_record_and_all_who_watch_see_it(
+    lost: str, word: str, outcome: str, wires: Wires
+) -> None:
+    processes = (Process("controller-a"), Process("controller-s", schedule=60))
+    gone, said = Incident(lost, start=700), Incident("say", word, start=1000)
+    result = played(calm(gone, said, processes=processes), wires)
+    assert any(f"{word}: done" in line for line in result.trace)
+    assert result.outcome == outcome
+
+
 # What it found ----------------------------------------------------------------------------------
 
 
