@@ -63,7 +63,7 @@ def settled(
     over = (Phase.DONE, Phase.ROLLING_BACK)
     if record.duty == controller or decision.action is Action.TAKEN_OVER:
         return decision
-    if record.phase in over or decision.record.phase in over:
+    if decision.record.phase in over:
         return decision
     if _is_heartbeat(record, decision):
         decision = replace(decision, action=Action.WAIT, write=None)

@@ -509,6 +509,7 @@ class TestBackWithoutARollout:
         done = running(2, phase=Phase.DONE, outcomes=(promoted,)).noting(T0, "promoted", "good")
         decision = acts.roll_back_now(done, service_of(done, {NEW: 100}), (), NOW, "ada", "because")
         assert isinstance(decision, Decision)
+        assert decision.record.outcomes[:-1] == (promoted,)
         last = decision.record.outcomes[-1]
         assert (last.outcome, last.by, last.before) == ("rolled_back", "ada", {OLD: 100})
         assert last.reason == "rolled back by ada: because"

@@ -171,6 +171,12 @@ class TestFigures:
             "release with 20% failures pass this stage in no cases",
         )
 
+    def test_the_limits_of_a_stage_without_hold_are_nobodys(self) -> None:
+        strict = {"errors": Limits(maximum=0.0001, roll_back=0.0001)}
+        plan = replace(PLAN, stages=(Stage(1, 0 * HOUR, limits=strict), *PLAN.stages))
+        found = forecast(plan, assumed_outlook(plan, 600, 0.001)).regressions
+        assert [one.within for one in found if one.gate == "errors"] == [True, True, True]
+
     def test_half_of_the_slow_that_the_limit_allows_is_not_assumed_but_a_fifth(self) -> None:
         assert assumed_outlook(PLAN, 5, 0.2).bad == {"errors": 0.2, "latency": pytest.approx(0.01)}
 

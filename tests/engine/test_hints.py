@@ -104,3 +104,11 @@ def test_status_suggests_no_new_start_where_our_tag_says_that_a_record_is_missin
     tagged = replace(service, targets=(*service.targets, Target(NEW, 0, TAG_NEW)))
     back, end = (f"rollout {word} {PLACE}" for word in ("rollback", "cancel"))
     assert standing(tagged, NOW, PLACE).next == (back, end)
+
+
+def test_where_all_is_on_stable_by_hand_and_the_record_another_hands_one_can_only_look() -> None:
+    record = running(1, nonce="n")
+    back = service_of(record, {OLD: 100}, record_text=encode(replace(record, nonce="theirs")))
+    assert suggested(record, back) == (f"rollout status {PLACE}",)
+    split = service_of(record, {OLD: 30, NEW: 70}, record_text=encode(replace(record, nonce="x")))
+    assert suggested(record, split) == (f"rollout rollback {PLACE}", f"rollout status {PLACE}")

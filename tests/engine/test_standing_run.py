@@ -10,9 +10,9 @@ import pytest
 from controller.engine.events import Observed
 from controller.engine.past import ORIGIN, _batched, past_between
 from controller.engine.record import Phase, Shift, Trial
-from controller.engine.replaying import Past, Span, stand
+from controller.engine.replaying import Past, Span, replay, stand
 from controller.engine.watching import _weight_in_doubt, queries
-from controller.gates.evidence import CodeCounts, Minute, Query, Requests, Value
+from controller.gates.evidence import CodeCounts, Latencies, Minute, Query, Requests, Value
 from controller.gates.minutes import name_of
 from controller.plan.model import Stage
 from tests.engine.builders import MINUTE, NEW, OLD, PLAN, at, running
@@ -113,6 +113,17 @@ def test_what_was_measured_is_cut_where_the_weight_changes() -> None:
     assert [m.end for m in last.spans[0].minutes[Requests()]] == [at(n) for n in range(2, 11)]
     assert past_between(PLAN, "r1", {at(1): 0}, {Requests(): many}, {}).spans == ()
     assert timedelta(minutes=1) == MINUTE
+
+
+def test_a_run_ends_with_the_last_minute_of_any_metric() -> None:
+    minutes: dict[Query, tuple[Minute, ...]] = {
+        Requests(): (Minute(at(2), CodeCounts({"2xx": 9}), None),),
+        Latencies(): (),
+    }
+    later = {**minutes, Latencies(): (Minute(at(7), None, None),)}
+    spans = (Span(0, 10, at(0), minutes), Span(1, 50, at(4), {}))
+    assert replay(PLAN, Past("r1", spans)).end == at(2)
+    assert replay(PLAN, Past("r1", (Span(0, 10, at(0), later),))).end == at(7)
 
 
 def test_a_quarter_hour_of_the_day_before_is_one_value_at_its_end() -> None:

@@ -355,6 +355,13 @@ class TestWhereItIsNotSeen:
         assert later == "the candidate lost its readiness: no reason given"
         first = look(starting(shift=Shift(T0, 0)), 1, candidate=lost).reason
         assert first == "the candidate is not ready: no reason given"
+        crashed = Seen(RevisionState(NEW, ready=False, why="it crashed"))
+        for record, said in (
+            (running(), "lost its readiness"),
+            (starting(shift=Shift(T0, 0)), "is not ready"),
+        ):
+            reason = look(record, 1, candidate=crashed).reason
+            assert reason == f"the candidate {said}: it crashed"
 
 
 def test_a_window_that_opens_soon_is_looked_at_then_and_a_stage_as_often_as_ever() -> None:

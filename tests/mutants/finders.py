@@ -151,23 +151,22 @@ class Finders:
         path.write_text(json.dumps({"known": known, "digests": self.digests}), encoding="utf-8")
 
     def to_trace(self, sources: Mapping[str, str]) -> list[str]:
-        """Return those not known, or changed since. sources: a digest of each, by name."""
+        """Return those not known, changed since, or of no use then. sources: a digest, by name."""
         self.there = frozenset(sources)
         return [
             name
             for name, source in sources.items()
-            if name not in self.known or self.known[name].source != source
+            if name not in self.known
+            or self.known[name].source != source
+            or not self.known[name].passed
         ]
 
     def of(self, mutant: Mutant) -> list[Finder]:
         """Return who may notice a mutant, in the order to try them."""
-        spots = self._spots(mutant)
-        may = [
-            one
-            for one in self.known.values()
-            if one.name in self.there and one.passed
-            if any(one.reached.get(place, 0) & bits for place, bits in spots.items())
-        ]
+        may = [one for one in self.known.values() if one.name in self.there and one.passed]
+        if f"{mutant.file}:{mutant.place}" in self.digests:  # else it is newer than the traces
+            spots = self._spots(mutant)
+            may = [one for one in may if any(one.reached.get(p, 0) & b for p, b in spots.items())]
         return sorted(may, key=lambda one: one.rank)
 
     def _spots(self, mutant: Mutant) -> dict[str, int]:
