@@ -18,13 +18,9 @@ from controller.plan.model import Plan
 from controller.ports import Delivery, PortError, Ports
 from controller.reconciler import Reconciler, Tick
 from tests.simulation.baton import SECOND, Killed
-from tests.simulation.cloud import (
-    START,
-    Service,
-    instant,
-    revision_v2,
-)
 from tests.simulation.scene import Process
+from tests.simulation.service import START, Service, instant
+from tests.simulation.shown import revision_v2
 
 if TYPE_CHECKING:
     from tests.simulation.playing import Run

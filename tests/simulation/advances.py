@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tests.simulation.baton import SECOND
-from tests.simulation.cloud import Service
 from tests.simulation.noted import Noted
+from tests.simulation.service import Service
 from tests.simulation.view import View
 
 SEES_THE_DEAD = ("  errors: {", "  success: {", "  score: {")  # gates: latency is fine when dead

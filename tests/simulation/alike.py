@@ -14,12 +14,12 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from tests.simulation.cloud import Service
 from tests.simulation.command import seeds_of
 from tests.simulation.drawing import draw
 from tests.simulation.noted import noted
 from tests.simulation.playing import Run
 from tests.simulation.scene import Process, Scene
+from tests.simulation.service import Service
 from tests.simulation.wires import Wires
 
 STAYING = Process("controller-a")

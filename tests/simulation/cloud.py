@@ -1,4 +1,4 @@
-"""A Cloud Run of one service: what may be written, what comes into force when, how it looks.
+"""A Cloud Run of one service: what may be written, what comes into force when.
 
 Made from Cloud Run's documentation and the little that is known of its server, independently of
 `controller/sandbox`, which another hand could have made the same mistake in as in the adapters.
@@ -7,27 +7,26 @@ What is not known is a variant of the scene's `Shape`.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache
-from typing import Any
 
 from google.cloud import run_v2
 
 from tests.simulation.baton import SECOND, Baton
 from tests.simulation.scene import Scene
+from tests.simulation.service import (
+    MODIFIER,
+    RECORD,
+    REGION,
+    SERVICE,
+    START,
+    Line,
+    Revision,
+    Service,
+)
+from tests.simulation.shown import Json, line_of, revision_v2, service_v1, service_v2, version_of
 
-Json = dict[str, Any]
-START = datetime(2026, 11, 2, 3, 0, tzinfo=UTC)
-PROJECT, REGION, SERVICE = "sim", "us-central1", "web"
-HOST = "web-abc-uc.a.run.app"
-RECORD = "rollout/record"
-MODIFIER = "serving.knative.dev/lastModifier"
 KEPT = 8  # how many earlier looks of the service a stale read may show
-_READY = {True: 4, False: 3, None: 2}
-_ServicePb, _RevisionPb = run_v2.Service.pb(), run_v2.Revision.pb()
 
 
 class Answer(Exception):
@@ -36,99 +35,6 @@ class Answer(Exception):
     def __init__(self, status: str, text: str) -> None:
         super().__init__(text)
         self.status, self.text = status, text
-
-
-def path_in(region: str) -> str:
-    """Return the service's full name."""
-    return f"projects/{PROJECT}/locations/{region}/services/{SERVICE}"
-
-
-def instant(now: int) -> datetime:
-    """Return the world's time as a datetime."""
-    return START + timedelta(microseconds=now)
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One line of a traffic list. revision None: LATEST."""
-
-    revision: str | None
-    percent: int = 0
-    tag: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Revision:
-    """One revision. ready None: it is being started."""
-
-    name: str
-    born: int
-    ready: bool | None = True
-    why: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Service:
-    """The service as it is between two changes: frozen, so that a look of it can be kept.
-
-    version: µs of the last write a later one is checked against; status_at: of the last change.
-    """
-
-    uid: str
-    generation: int
-    observed: int
-    version: int
-    status_at: int
-    notes: Mapping[str, str]
-    template: str
-    traffic: tuple[Line, ...]
-    in_force: tuple[Line, ...]
-    ready: bool | None
-    message: str
-    revisions: Mapping[str, Revision]
-    latest_ready: str
-    latest_created: str
-
-    @property
-    def record(self) -> str | None:
-        """Return the annotation that rollout keeps."""
-        return self.notes.get(RECORD)
-
-    def percents(self, lines: tuple[Line, ...]) -> dict[str, int]:
-        """Return revision → percent of a traffic list, LATEST resolved."""
-        found: dict[str, int] = {}
-        for line in lines:
-            if line.percent:
-                name = line.revision or self.latest_ready
-                found[name] = found.get(name, 0) + line.percent
-        return found
-
-    @property
-    def asked(self) -> dict[str, int]:
-        """Return what was asked for."""
-        return self.percents(self.traffic)
-
-    @property
-    def serving(self) -> dict[str, int]:
-        """Return what is in force."""
-        return self.percents(self.in_force)
-
-    def tags(self) -> dict[str, str]:
-        """Return tag → revision as asked for."""
-        return {line.tag: line.revision or self.latest_ready for line in self.traffic if line.tag}
-
-    def can_serve(self, lines: tuple[Line, ...]) -> str:
-        """Return why a traffic list cannot come into force, or nothing."""
-        for name in self.percents(lines):
-            found = self.revisions.get(name)
-            if found is None:
-                return f"Revision '{name}' not found."
-            if found.ready is False:
-                return f"Revision '{name}' is not ready and cannot serve traffic. {found.why}"
-        for tag, name in self.tags().items() if lines is self.traffic else ():
-            if name not in self.revisions:
-                return f"Revision '{name}' of tag '{tag}' not found."
-        return ""
 
 
 Watcher = Callable[[Service | None, Service | None, str], None]
@@ -224,10 +130,10 @@ class Cloud:
         old = self.must()
         metadata, spec = body["metadata"], body["spec"]
         said = metadata.get("resourceVersion")
-        if said and _version(said) < old.version:
-            text = f"Conflict for resource '{SERVICE}': version '{_version(said)}' was specified "
+        if said and version_of(said) < old.version:
+            text = f"Conflict for resource '{SERVICE}': version '{version_of(said)}' was specified "
             raise Answer("ABORTED", text + f"but current version is '{old.version}'.")
-        lines = tuple(_line(entry) for entry in spec["traffic"])
+        lines = tuple(line_of(entry) for entry in spec["traffic"])
         if sum(line.percent for line in lines) != 100:
             raise Answer("INVALID_ARGUMENT", "spec.traffic: percents must sum to 100.")
         tags = [line.tag for line in lines if line.tag]
@@ -425,7 +331,7 @@ class Cloud:
         """Return a google.cloud.run.v2.Service, serialised."""
         it = service or self.must()
         if self._v2 is None or self._v2[0] is not it:
-            self._v2 = (it, _v2(it, self.region))
+            self._v2 = (it, service_v2(it, self.region))
         return self._v2[1]
 
     def list_revisions(self) -> bytes:
@@ -444,108 +350,8 @@ class Cloud:
 
     def v1(self, service: Service | None = None) -> Json:
         """Return the v1 (Knative) object."""
-        return _v1(service or self.must(), self.region)
-
-
-@lru_cache(maxsize=64)
-def revision_v2(it: Revision, region: str = REGION) -> bytes:
-    """Return a google.cloud.run.v2.Revision, serialised."""
-    shown = _RevisionPb(name=f"{path_in(region)}/revisions/{it.name}", uid=f"r-{it.name}")
-    shown.conditions.add(type_="Ready", state=_READY[it.ready], message=it.why)
-    shown.create_time.FromDatetime(instant(it.born))
-    shown.containers.add(image=f"image:{it.name}")
-    return bytes(shown.SerializeToString())
+        return service_v1(service or self.must(), self.region)
 
 
 def _shares(percents: Mapping[str, int]) -> dict[str, float]:
     return {name: percent / 100 for name, percent in percents.items()}
-
-
-def _v2(it: Service, region: str) -> bytes:
-    path = path_in(region)
-    shown = _ServicePb(
-        name=path,
-        uid=it.uid,
-        generation=it.generation,
-        observed_generation=it.observed,
-        annotations={k: v for k, v in it.notes.items() if k != MODIFIER},
-        last_modifier=it.notes.get(MODIFIER, ""),
-        reconciling=it.observed < it.generation,
-        latest_ready_revision=f"{path}/revisions/{it.latest_ready}" if it.latest_ready else "",
-        latest_created_revision=f"{path}/revisions/{it.latest_created}",
-        uri=f"https://{HOST}",
-        etag=f'"{it.status_at}"',
-    )
-    for line in it.traffic:
-        entry = shown.traffic.add(percent=line.percent, tag=line.tag)
-        entry.type_, entry.revision = (2, line.revision) if line.revision else (1, "")
-    for line in it.in_force:
-        shown.traffic_statuses.add(
-            type_=2 if line.revision else 1,
-            revision=line.revision or "",
-            percent=line.percent,
-            tag=line.tag,
-            uri=f"https://{line.tag}---{HOST}" if line.tag else "",
-        )
-    shown.terminal_condition.type_ = "Ready"
-    shown.terminal_condition.state = _READY[it.ready]
-    shown.terminal_condition.message = it.message
-    return bytes(shown.SerializeToString())
-
-
-def _v1(it: Service, region: str) -> Json:
-    ready = {True: "True", False: "False", None: "Unknown"}[it.ready]
-    return {
-        "apiVersion": "serving.knative.dev/v1",
-        "kind": "Service",
-        "metadata": {
-            "name": SERVICE,
-            "namespace": PROJECT,
-            "uid": it.uid,
-            "generation": it.generation,
-            "resourceVersion": _version_text(max(it.version, it.status_at)),
-            "annotations": dict(it.notes),
-            "labels": {"cloud.googleapis.com/location": region},
-        },
-        "spec": {
-            "template": {"metadata": {}, "spec": {"containers": []}, "image": it.template},
-            "traffic": [_v1_line(line) for line in it.traffic],
-        },
-        "status": {
-            "observedGeneration": it.observed,
-            "conditions": [{"type": "Ready", "status": ready, "message": it.message}],
-            "latestReadyRevisionName": it.latest_ready,
-            "latestCreatedRevisionName": it.latest_created,
-            "traffic": [_v1_status(it, line) for line in it.in_force],
-            "url": f"https://{HOST}",
-        },
-    }
-
-
-def _v1_status(it: Service, line: Line) -> Json:
-    shown = {**_v1_line(line), "revisionName": line.revision or it.latest_ready}
-    return {**shown, "url": f"https://{line.tag}---{HOST}"} if line.tag else shown
-
-
-def _v1_line(line: Line) -> Json:
-    shown: Json = {"revisionName": line.revision} if line.revision else {"latestRevision": True}
-    if line.percent:
-        shown["percent"] = line.percent
-    if line.tag:
-        shown["tag"] = line.tag
-    return shown
-
-
-def _line(entry: Json) -> Line:
-    latest = entry.get("latestRevision", False)
-    return Line(
-        None if latest else entry["revisionName"], entry.get("percent", 0), entry.get("tag", "")
-    )
-
-
-def _version_text(micros: int) -> str:
-    return base64.b64encode(micros.to_bytes(8, "big")).decode().rstrip("=")
-
-
-def _version(text: str) -> int:
-    return int.from_bytes(base64.b64decode(text + "=" * (-len(text) % 4)), "big")

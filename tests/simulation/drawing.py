@@ -7,7 +7,6 @@ from random import Random
 
 from tests.simulation.aiming import NEEDED, aim_of, aimed
 from tests.simulation.cells import Cell
-from tests.simulation.cloud import SERVICE
 from tests.simulation.editing import draw_edit
 from tests.simulation.incidents import CANDIDATE, HOWS, KINDS, LATER, OTHERS, drawn, main_of
 from tests.simulation.mailing import draw_mail
@@ -21,6 +20,7 @@ from tests.simulation.scene import (
     StageFacts,
     Truth,
 )
+from tests.simulation.service import SERVICE
 from tests.simulation.timing import draw_timed
 
 EVERY_KIND = frozenset((*KINDS, *LATER))

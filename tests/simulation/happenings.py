@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from tests.simulation.aims import Aims
 from tests.simulation.baton import SECOND
-from tests.simulation.cloud import SERVICE, Line
 from tests.simulation.incidents import CALL_FAULTS
 from tests.simulation.measured import MINUTE
 from tests.simulation.scene import Incident, Truth
+from tests.simulation.service import SERVICE, Line
 
 if TYPE_CHECKING:
     from tests.simulation.playing import Run

@@ -25,8 +25,8 @@ from controller.engine.telling import Letter
 from controller.notify import Herald
 from controller.ports import Delivery
 from tests.simulation.baton import SECOND
-from tests.simulation.cloud import instant
 from tests.simulation.scene import Incident, Scene
+from tests.simulation.service import instant
 
 ENV = {"PAGER": "https://pager.example/hook", "TEAM": "https://team.example/hook"}
 RECEIVED = ("", "lost")  # what a message may meet and still arrive

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
 
-from tests.simulation.cloud import SERVICE
 from tests.simulation.scene import Incident, Scene
+from tests.simulation.service import SERVICE
 
 CANDIDATE = f"{SERVICE}-00042-new"
 OTHERS = (

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.simulation.baton import SECOND
-from tests.simulation.cloud import RECORD, Service
 from tests.simulation.noted import Noted, noted
+from tests.simulation.service import RECORD, Service
 from tests.simulation.view import View
 
 CALLS_A_TICK = 60

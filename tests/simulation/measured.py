@@ -17,8 +17,9 @@ from google.api import metric_pb2
 from google.cloud import monitoring_v3
 
 from tests.simulation.baton import SECOND
-from tests.simulation.cloud import START, Answer, Cloud
+from tests.simulation.cloud import Answer, Cloud
 from tests.simulation.scene import Truth
+from tests.simulation.service import START
 
 ListRequest = monitoring_v3.ListTimeSeriesRequest.pb()
 ListResponse = monitoring_v3.ListTimeSeriesResponse.pb()

@@ -13,13 +13,14 @@ from dataclasses import replace
 
 from tests.simulation.advances import Advances
 from tests.simulation.baton import SECOND
-from tests.simulation.cloud import Cloud, Service
+from tests.simulation.cloud import Cloud
 from tests.simulation.endings import FOR_GOOD, Endings
 from tests.simulation.inbox import Arrived
 from tests.simulation.incidents import CALL_FAULTS
 from tests.simulation.looks import Looks
 from tests.simulation.measured import Measured
 from tests.simulation.scene import Incident, Scene
+from tests.simulation.service import Service
 from tests.simulation.told import LONGEST
 from tests.simulation.view import View
 from tests.simulation.writes import Writes

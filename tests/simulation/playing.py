@@ -20,18 +20,13 @@ from controller.ports import Delivery, PortError, Ports
 from tests.simulation.actors import Controller, Door, WorldClock
 from tests.simulation.baton import SECOND, Baton, Killed
 from tests.simulation.calls import Calls
-from tests.simulation.cloud import (
-    PROJECT,
-    REGION,
-    SERVICE,
-    Cloud,
-    instant,
-)
+from tests.simulation.cloud import Cloud
 from tests.simulation.happenings import Happenings
 from tests.simulation.inbox import Inbox
 from tests.simulation.measured import Measured
 from tests.simulation.observer import Observer
 from tests.simulation.scene import Process, Scene
+from tests.simulation.service import PROJECT, REGION, SERVICE, instant
 from tests.simulation.wires import Wires
 
 T = TypeVar("T")

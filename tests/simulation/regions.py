@@ -21,11 +21,11 @@ from controller.reconciler import Reconciler
 from tests.simulation.actors import Controller, Door, WorldClock
 from tests.simulation.aiming import CELLS
 from tests.simulation.baton import SECOND, Baton, Killed
-from tests.simulation.cloud import REGION
 from tests.simulation.drawing import draw
 from tests.simulation.observer import Observer
 from tests.simulation.playing import Result, Run
 from tests.simulation.scene import Process, Scene
+from tests.simulation.service import REGION
 from tests.simulation.wires import Wires
 
 REGIONS = (REGION, "europe-west1", "asia-northeast3")

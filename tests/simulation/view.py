@@ -7,10 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tests.simulation.baton import SECOND
-from tests.simulation.cloud import Cloud, Service
+from tests.simulation.cloud import Cloud
 from tests.simulation.measured import Measured
 from tests.simulation.noted import Noted, noted
 from tests.simulation.scene import Scene
+from tests.simulation.service import Service
 from tests.simulation.told import Told
 
 HIDING = {"late points", "hole", "changed points", "no points", "nan", "deploy"}

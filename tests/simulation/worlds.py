@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 from tests.simulation import regions
 from tests.simulation.cells import Cell
-from tests.simulation.cloud import REGION
 from tests.simulation.drawing import draw
 from tests.simulation.playing import Result, Run
 from tests.simulation.scene import Scene
+from tests.simulation.service import REGION
 from tests.simulation.wires import Wires
 
 SEVERAL, OF = 3, 8  # one seed in eight means several regions; none of these is aimed at a cell

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 from tests.simulation.advances import Advances
 from tests.simulation.baton import SECOND
-from tests.simulation.cloud import MODIFIER, RECORD, Service
 from tests.simulation.incidents import CALL_FAULTS
 from tests.simulation.looks import Looks
 from tests.simulation.noted import Noted, fits, noted
+from tests.simulation.service import MODIFIER, RECORD, Service
 from tests.simulation.view import View
 
 OURS = ("rollout-new", "rollout-old")
