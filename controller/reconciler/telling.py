@@ -17,7 +17,7 @@ from controller.engine.codec import Unreadable, decode, encode
 from controller.engine.decision import Decision, State
 from controller.engine.events import Event, Message
 from controller.engine.observation import ServiceName, ServiceState
-from controller.engine.record import Phase, Record, stamp
+from controller.engine.record import Record, stamp
 from controller.engine.telling import (
     Letter,
     hand_noted,
@@ -251,8 +251,6 @@ def _parsed(text: str) -> Plan | None:
 
 def _plan_of(record: Record) -> Plan | None:
     """Return a record's plan; one that was made by hand has none, and nobody to tell."""
-    if record.phase is Phase.DONE and record.plan == "{}":
-        return None
     return _parsed(record.plan)
 
 

@@ -211,7 +211,7 @@ class Finders:
 def within(finders: list[Finder], seconds: float, first: Iterable[str] = ()) -> Iterator[Finder]:
     """Yield finders of each kind until they took so long; those named first, first.
 
-    Of a test with many parameters one comes before the others, which are much like it.
+    Of a test with many parameters each comes later than the one before: they are much alike.
     """
     early = set(first)
     alike: Counter[str] = Counter()
@@ -219,12 +219,12 @@ def within(finders: list[Finder], seconds: float, first: Iterable[str] = ()) -> 
     for one in sorted(finders, key=lambda one: one.rank):
         test = one.name.partition("[")[0]
         alike[test] += 1
-        order.append((one.name not in early, one.rank[0], alike[test], one.seconds, one))
+        order.append((one.name not in early, one.rank[0], alike[test] * one.seconds, one.name, one))
     spent: dict[int, float] = defaultdict(float)
-    for _, kind, _, took, one in sorted(order, key=lambda row: row[:4]):
-        if spent[kind] and spent[kind] + took > seconds:
+    for _, kind, _, _, one in sorted(order, key=lambda row: row[:4]):
+        if spent[kind] and spent[kind] + one.seconds > seconds:
             continue
-        spent[kind] += took
+        spent[kind] += one.seconds
         yield one
 
 

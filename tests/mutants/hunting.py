@@ -133,7 +133,7 @@ class _Plugin:
                 one = Finder(**json.loads(line))
                 finders.known[one.name] = one
             finders.store(self.on.kept)
-        failed = [one.name for one in finders.known.values() if not one.passed]
+        failed = [n for n in finders.there if not finders.known[n].passed]
         print(
             f"{len(finders.known)} known; of no use here: {', '.join(failed) or 'none'}", flush=True
         )

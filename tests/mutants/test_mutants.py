@@ -151,5 +151,5 @@ def test_the_section_tells_the_share_and_who_survives_why() -> None:
     text = section(sample, Whole(10, 2), Sittings(played), why)
     assert "3 of 10 mutants were played" in text
     assert "That is 66.7%, and 100.0% of those that differ." in text
-    assert "Of the 1 drawn after them, 0.0% were noticed when they were first played" in text
+    assert "Of the 1 drawn after them, 0.0% were noticed when first played" in text
     assert f"| {left.name} | Equivalent: it \\| is the same |" in text
