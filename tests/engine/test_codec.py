@@ -448,7 +448,7 @@ def test_an_outcome_of_before_names_no_rollout_and_what_is_none_is_no_outcome() 
     (outcome,) = decode(json.dumps(plain)).outcomes
     assert (outcome.rollout, outcome.before) == ("", {})
     plain["outcomes"] = [["lost", "well", WHEN, "why", "", {}]]
-    with pytest.raises(Unreadable, match="not an outcome"):
+    with pytest.raises(Unreadable, match="not an outcome: 'lost'"):
         decode(json.dumps(plain))
 
 

@@ -139,3 +139,8 @@ def test_where_nothing_happened_it_says_what_was_waited_for() -> None:
     assert ruled(CHECKED, HERE, None, back, {}) == (
         "the next look decides: roll back", "engine/staying.py",
     )  # fmt: skip
+
+
+def test_a_gate_that_a_reason_begins_with_is_named_by_it() -> None:
+    assert "(errors)" in told("roll back", "errors over 2%; latency over 2 s")[0]
+    assert told("roll back", "no-errors-here")[0].startswith("no rule of gates")

@@ -297,6 +297,17 @@ class TestNobodyAnswers:
         assert look(record, 160 - BARELY, plan=plan).state is State.ASKING
         assert rolls_back(look(record, 160, plan=plan))
 
+    def test_what_a_plan_answers_for_an_approval_it_does_not_for_no_way_back(self) -> None:
+        plan = with_(PLAN, approvals=WhenNobodyAnswers(2 * HOUR, Then.ROLL_BACK))
+        ask = Ask(AskKind.NO_WAY_BACK, "stable is gone", at(40))
+        record = running(1, plan, ask=ask, stopped=at(40), at=at(45))
+        assert look(record, 46, plan=plan, stable=Gone("deleted")).only_a_person
+        approval = replace(record, ask=Ask(AskKind.APPROVAL, "100%", at(40)))
+        assert not look(approval, 46, plan=plan).only_a_person
+        assert look(replace(approval, paused=Act("ada", T0)), 46, plan=plan).only_a_person
+        theirs = Seen(service_of(approval, {OLD: 30, NEW: 70}))
+        assert look(approval, 46, plan=plan, service=theirs).only_a_person
+
     def test_a_question_is_asked_once(self) -> None:
         record = running(ask=Ask(AskKind.GATE, "errors", at(5)), stopped=at(5), at=at(6))
         service = service_of(record)
@@ -316,6 +327,12 @@ class TestBeforeTheFirstShift:
         assert asks.record.ask is not None
         assert asks.record.ask.kind is AskKind.UNDECIDED
         assert asks.reason == "before the first shift: check health: not sent yet"
+
+    def test_in_a_later_region_since_its_turn_came(self) -> None:
+        record = starting(self.PLAN, at=at(60)).noting(at(50), "its turn", "promoted there")
+        record = record.noting(at(55), "paused", "", "ada").noting(at(56), "resumed", "", "ada")
+        assert look(record, 65 - BARELY, plan=self.PLAN).action is Action.WAIT
+        assert look(record, 65, plan=self.PLAN).action is Action.ASK
 
     def test_nobody_on_duty_waits_for_who_is(self) -> None:
         record = starting(self.PLAN, at=at(14))

@@ -9,14 +9,13 @@ from typing import Any
 import pytest
 
 from controller.engine.codec import encode
-from controller.engine.events import Decided
 from controller.engine.observation import ServiceName, Target
 from controller.engine.own import assume_own
 from controller.engine.record import Accumulated, Outcome, OwnCount, Phase, Record, Shift
 from controller.plan.model import Plan
 from controller.reconciler import Reconciler
 from tests.engine.builders import HEALTH, NEW, OLD, PLAN, at, running, service_of
-from tests.reconciler.test_reconciler import a_world, undisturbed
+from tests.reconciler.test_reconciler import a_world
 
 CHECKED: Plan = replace(PLAN, checks=(HEALTH,))
 KNOWN = running(
@@ -171,16 +170,6 @@ class TestALostRecord:
         other._unsure = (sent, ())
         assert other._record(service_of(KNOWN, record_text=encode(KNOWN)), NOW) == (KNOWN, "")
         assert other._unsure is None
-
-
-def test_what_is_decided_is_told_when_it_changes_and_not_at_every_look() -> None:
-    told = [
-        [e for e in tick.events if isinstance(e, Decided)] for tick in undisturbed("healthy").ticks
-    ]
-    said = [(one.action, one.reason) for events in told for one in events]
-    assert 0 < len(said) < len(told) / 2
-    assert all(len(events) <= 1 for events in told)
-    assert [action for action, _ in said].count("shift") == 3
 
 
 def test_own_requests_that_are_known_are_not_guessed_again() -> None:
