@@ -106,6 +106,9 @@ def _before(past: Past) -> Record:
 
 def _in_force(plan: Plan, record: Record, span: Span) -> Record:
     """Return the record with a span's split in force; a test's split begins no stage anew."""
+    same = (span.stage, span.in_force) == (record.stage, record.in_force)
+    if same and span.moved is None and span.weight == record.weight:
+        return record  # one split, seen in two looks
     moved = replace(
         record,
         stage=span.stage,
@@ -114,7 +117,7 @@ def _in_force(plan: Plan, record: Record, span: Span) -> Record:
         came_from=record.stage,
         weight_before=record.weight,
     )
-    if span.moved is not None or (span.stage, span.in_force) == (record.stage, record.in_force):
+    if span.moved is not None or same:
         at = span.moved or span.in_force
         trial = Trial("", at, 0.0)
         if span.weight == plan.stages[span.stage].weight:  # it is over: nobody is accused any more

@@ -19,6 +19,7 @@ from controller.engine import hints
 from controller.engine.decision import Decision
 from controller.engine.duty import SCHEDULE
 from controller.engine.events import Message
+from controller.engine.moves import expected_split
 from controller.engine.observation import ServiceName, ServiceState
 from controller.engine.record import (
     HAND_DIGEST,
@@ -303,13 +304,17 @@ def tried(to: Notify, name: ServiceName, now: datetime) -> Letter:
 # What is noted so that it can be told -----------------------------------------------------------
 
 
-def gap_noted(plan: Plan, before: Record, decision: Decision, now: datetime) -> Decision:
+def gap_noted(
+    plan: Plan, before: Record, decision: Decision, service: ServiceState, now: datetime
+) -> Decision:
     """Return the decision with what the record's age tells, where it is written: nobody watched.
 
-    before: the record as it was read. Another hand's service is not written, so its age tells
-    nothing.
+    before: the record as it was read; service: as it was seen. What another hand holds is not
+    written, so its record's age tells nothing, nor does that of one whose hand just let go.
     """
     if decision.write is None or before.at is None or before.phase is Phase.DONE:
+        return decision
+    if before.hand is not None or service.asked != expected_split(before):
         return decision
     if now - before.at <= unwatched_after(plan, before, now):
         return decision

@@ -10,7 +10,7 @@ import math
 from dataclasses import replace
 
 from controller.gates import trend
-from controller.gates.betting import Question, Terms, needed
+from controller.gates.betting import NOTHING, Question, Terms, needed
 from controller.gates.counting import allowed_share, doubted, is_rate, percentile_of_gate
 from controller.gates.evidence import Histogram
 from controller.gates.state import State, is_compared
@@ -288,22 +288,44 @@ def _compared_only(gate: Gate, terms: Terms, figures: Figures) -> Verdict:
 
 def _fail(gate: Gate, terms: Terms, state: State, figures: Figures) -> Fail:
     limits = gate.limits
-    said = measured(gate, figures) if figures.estimate is not None else "proved by its last minutes"
-    if state.failed is Question.EMERGENCY:
-        figures = replace(figures, limit=limits.emergency)
-        return Fail(
-            f"{said}, emergency limit {shown(gate, limits.emergency)}", figures, emergency=True
-        )
-    limit = "" if limits.roll_back is None else f", limit {shown(gate, limits.roll_back)}"
-    figures = replace(figures, limit=limits.roll_back)
+    emergency = state.failed is Question.EMERGENCY
+    broken = limits.emergency if emergency else limits.roll_back
+    figures = replace(figures, limit=broken)
+    said, as_a_whole = _said_of_a_fail(gate, state, figures)
+    limit = "" if broken is None else f", {'emergency ' * emergency}limit {shown(gate, broken)}"
+    if emergency:
+        return Fail(f"{said}{limit}{as_a_whole}", figures, emergency=True)
     if not is_compared(gate, terms, state):
         alone = "; nothing of stable to compare with" if gate.versus_stable is not None else ""
-        return Fail(f"{said}{limit}{alone}", figures)
+        return Fail(f"{said}{limit}{alone}{as_a_whole}", figures)
     if terms.weight == 100:
         beside = "worse than stable in its last 24 h (not live: nothing is left on stable)"
     else:
         beside = f"stable {shown(gate, figures.stable)}"
-    return Fail(f"{said}{limit}, {beside}", figures)
+    return Fail(f"{said}{limit}, {beside}{as_a_whole}", figures)
+
+
+def _said_of_a_fail(gate: Gate, state: State, figures: Figures) -> tuple[str, str]:
+    """Return what proves a fail, and what the stage shows as a whole where that looks well.
+
+    What turns bad late is proved by its last minutes, while the stage's own number is still within
+    the limit: "4.5%, limit 20%" would explain nothing.
+    """
+    if figures.estimate is None:
+        return "proved by its last minutes", ""
+    whole, limit = measured(gate, figures), figures.limit
+    low = gate.limits.lower_is_better
+    if limit is None or (figures.estimate > limit if low else figures.estimate < limit):
+        return whole, ""
+    seen = state.rise.seen if state.rise is not None else NOTHING
+    if state.rise is None or not seen.of_mine:
+        return "its last minutes are beyond the limit", f" ({whole} in the stage)"
+    requests = f"{count_text(seen.of_mine)} requests since {state.rise.since:%H:%M}Z"
+    share = seen.mine / seen.of_mine
+    if isinstance(gate.metric, ResponseRate):
+        rate = share if gate.metric.counts_failures else 1 - share
+        return f"{shown(gate, rate)} of {requests}", f" ({whole} in the stage)"
+    return f"{share:.1%} of {requests} beyond the limit", f" ({whole} in the stage)"
 
 
 def _figures(gate: Gate, terms: Terms, state: State, limit: float | None) -> Figures:

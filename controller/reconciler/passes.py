@@ -51,6 +51,7 @@ from controller.reconciler.wanted import is_lost_under_way, wanted
 CONFLICTS_MAX = 5  # a beginning is tried again so often before it is given up
 SILENT_MAX = 3  # looks without an answer, before who begins or acts is told so
 RETRY = timedelta(seconds=5)  # after a write that was refused or not answered; it doubles,
+SAID_AGAIN = timedelta(minutes=30)  # a sentence that is true at every look
 RETRY_MOST = timedelta(seconds=30)  # for some refusals are for good: a permission taken away
 
 
@@ -94,6 +95,7 @@ class Reconciler:
         self._observer = Observer(ports, name)
         self._memory: Record | None = None
         self._decided: tuple[Action, State, datetime | None] | None = None
+        self._said: dict[str, datetime] = {}  # since the decision is what it is
         self._happened: tuple[Transition, ...] = ()
         self._unsure: tuple[Record, tuple[Event, ...]] | None = None
         self._written: ServiceState | None = None  # as the last write, in this pass, left it
@@ -139,7 +141,8 @@ class Reconciler:
         now = self.ports.clock.now()
         decision = decide(plan, record, observation, now)
         decision = self._settled(plan, record, decision, service, now)
-        decision = gap_noted(plan, record, decision, now)
+        if self._decided is None or self._decided[1] is not State.TAKEN_OVER:
+            decision = gap_noted(plan, record, decision, service, now)
         problem = self._act(decision, service, now)
         told = () if problem else self._told(record, decision, self._written or service, now)
         return self._tick(decision, observation, plan, now, problem, told)
@@ -228,17 +231,33 @@ class Reconciler:
         said = (action, decision.state, decision.opens)
         self._happened = happened
         decided: tuple[Event, ...] = ()
+        # What was decided but not written did not happen: its events would tell a lie.
+        true = decision.events if not problem else ()
         if said != self._decided:
             what = (decision.action.value, decision.reason, decision.look_again)
             decided = (Decided(now, *what, decision.opens),)
+            self._said.clear()
+        true = tuple(event for event in true if not self._is_repeated(event, now))
         self._decided = said
-        # What was decided but not written did not happen: its events would tell a lie.
-        true = decision.events if not problem else ()
         late, self._late = self._late, ()
         events = (*late, *true, *decided, *told)
         self._pause = min(self._pause * 2, RETRY_MOST) if problem else RETRY / 2
         look_again = self._pause if problem else decision.look_again
         return Tick(now, decision, observation, events, plan, look_again, problem)
+
+    def _is_repeated(self, event: Event, now: datetime) -> bool:
+        """Tell whether a sentence was just said: what lasts is said again now and then only.
+
+        Of a shout the numbers change from look to look.
+        """
+        if not isinstance(event, Message):
+            return False
+        key = event.level if event.level == "shout" else event.text
+        said = self._said.get(key)
+        if said is not None and now - said < SAID_AGAIN:
+            return True
+        self._said[key] = now
+        return False
 
     def _known_after(self, written: Record) -> Record | None:
         """Return what we know; a write whose answer was lost is known to have happened now."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from controller.engine.past import ORIGIN, Row, end_of, past_of
@@ -170,6 +170,7 @@ def test_the_order_in_which_rows_are_told_changes_nothing(run: list[tuple[int, i
     assert told(dict(shuffled)) == told(minutes)
 
 
+@example([(40, 2), (40, 3), (40, 5), (40, 5), (40, 5)], 1)
 @settings(max_examples=40)
 @given(RUN, st.integers(1, 39))
 def test_looking_in_between_changes_nothing(run: list[tuple[int, int]], at: int) -> None:

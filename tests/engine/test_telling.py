@@ -12,8 +12,8 @@ from controller.engine.decide import decide
 from controller.engine.decision import Decision
 from controller.engine.duty import SCHEDULE
 from controller.engine.largest import largest_record
-from controller.engine.observation import Observation, Seen
-from controller.engine.record import Ask, AskKind, Outcome, Phase, Record, Shift
+from controller.engine.observation import Observation, Seen, Target
+from controller.engine.record import Ask, AskKind, Hand, Outcome, Phase, Record, Shift
 from controller.engine.telling import (
     GRACE,
     STUCK,
@@ -31,7 +31,7 @@ from controller.engine.telling import (
 )
 from controller.plan.compact import to_json
 from controller.plan.model import Form, Heard, Notify
-from tests.engine.builders import PLAN, at, running, service_of, starting
+from tests.engine.builders import OLD, PLAN, at, running, service_of, starting
 
 ALL = Notify("all", Form.WEBHOOK, "env:HOOK", events=tuple(Heard))
 NOTIFIED = replace(PLAN, notify=(ALL,))
@@ -135,11 +135,22 @@ def test_a_gap_is_noted_before_what_is_decided_now() -> None:
     before = replace(running().noting(at(0), "started", ""), at=at(0))
     service = service_of(before)
     decision = moves.roll_back(before, service, at(600), "it fails")
-    noted = gap_noted(NOTIFIED, before, decision, at(600))
+    noted = gap_noted(NOTIFIED, before, decision, service, at(600))
     assert [t.what for t in noted.record.transitions] == ["started", "unwatched", "roll back"]
     assert noted.record.transitions[1].reason == "nobody watched for 10 h"
     assert noted.record.noted == before.noted + 2
-    assert gap_noted(NOTIFIED, before, decision, at(30)) == decision
+    assert gap_noted(NOTIFIED, before, decision, service, at(30)) == decision
+
+
+def test_the_age_of_a_record_that_another_hand_kept_from_being_written_tells_nothing() -> None:
+    before = replace(running().noting(at(0), "started", ""), at=at(0))
+    taken = service_of(before, targets=(Target(OLD, 100),))
+    ended = decide(NOTIFIED, before, Observation(Seen(taken)), at(600))
+    assert ended.record.phase is Phase.DONE
+    assert gap_noted(NOTIFIED, before, ended, taken, at(600)) is ended
+    let_go = replace(before, hand=Hand("eve", "ab"))
+    decision = moves.roll_back(let_go, service_of(before), at(600), "it fails")
+    assert gap_noted(NOTIFIED, let_go, decision, service_of(before), at(600)) is decision
 
 
 def test_a_roll_back_that_does_not_come_into_force_is_told_once() -> None:

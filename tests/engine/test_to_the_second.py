@@ -226,8 +226,8 @@ class TestHowOftenItLooks:
     def test_twice_that_and_a_look_later_nobody_watches(self) -> None:
         assert unwatched_after(PLAN, running(), at(1)) == 61 * MINUTE
         decision = moves.note(running(), service_of(running()), at(61), "why", MINUTE)
-        assert gap_noted(PLAN, running(), decision, at(61)) is decision
-        late = gap_noted(PLAN, running(), decision, at(61 + BARELY))
+        assert gap_noted(PLAN, running(), decision, service_of(running()), at(61)) is decision
+        late = gap_noted(PLAN, running(), decision, service_of(running()), at(61 + BARELY))
         assert [t.what for t in late.record.transitions] == ["unwatched"]
         assert [e.text for e in late.events if isinstance(e, Message)] == [
             "nobody watched for 1 h 1 min"

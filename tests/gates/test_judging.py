@@ -50,6 +50,42 @@ def shares(candidate: tuple[int, int], stable: tuple[int, int], count: int = 10)
     return [(codes(*candidate), codes(*stable))] * count
 
 
+class TestTurnsBadLate:
+    """The stage as a whole is still within the limit: the sentence names the minutes that fail."""
+
+    def late(self, gate: Gate, good: Pair, bad: Pair) -> str:
+        verdict = judged(gate, [good] * 600 + [bad] * 12)
+        assert isinstance(verdict, Fail), gate.name
+        return verdict.reason
+
+    def test_the_minutes_that_fail_come_first(self) -> None:
+        stable = codes(1000, 2)
+        told = self.late(ERRORS, (codes(100, 0), stable), (codes(100, 30), stable))
+        assert told.startswith("30% of 1,200 requests since ")
+        assert told.endswith("Z, limit 2%, stable 0.2% (0.588% of 61,200 requests in the stage)")
+        told = self.late(SUCCESS, (codes(100, 0), stable), (codes(100, 50), stable))
+        assert told.startswith("50% of ")
+        assert told.endswith("limit 90%, stable 99.8% (99% of 61,200 requests in the stage)")
+
+    def test_of_latencies_the_share_beyond_the_limit(self) -> None:
+        buckets = Explicit((200.0, 350.0, 400.0))
+        fast, slow = Histogram(buckets, {0: 100}, 150.0), Histogram(buckets, {0: 60, 3: 40}, 300.0)
+        told = self.late(P95, (fast, fast), (slow, fast))
+        assert told.startswith("40.0% of 1,200 requests since ")
+        assert "Z beyond the limit, limit 350 ms, stable " in told
+        assert told.endswith(" (p95 192 ms of 61,200 requests in the stage)")
+
+    def test_where_nothing_tells_since_when_its_last_minutes_are_named(self) -> None:
+        told = self.late(ALONE, (codes(100, 0), None), (codes(100, 30), None))
+        assert told.startswith("its last minutes are beyond the limit, limit 2% (0.588% of ")
+
+    def test_an_emergency_is_told_so_as_well(self) -> None:
+        stable = codes(1000, 2)
+        told = self.late(WITH_EMERGENCY, (codes(100, 0), stable), (codes(100, 90), stable))
+        assert told.startswith("90% of 1,200 requests since ")
+        assert "emergency limit 20%" in told
+
+
 class TestSample:
     def test_no_data_is_never_a_pass(self) -> None:
         for gate in EVERY:

@@ -286,6 +286,21 @@ def test_after_a_gap_the_next_look_says_that_nobody_watched() -> None:
     assert any("nobody watched for 5 h" in t.reason for t in record_of(world).transitions)
 
 
+def test_who_watched_while_another_hand_held_the_traffic_did_watch() -> None:
+    world, ears = a_world(), Ears()
+    long = replace(TOLD, stages=(Stage(10, timedelta(hours=12)), Stage(100, SHORT)))
+    reconciler = hearing(world, ears, "a", long)
+    ticked(world, reconciler, 5)
+    by_hand(world, 30)
+    said = [e for tick in ticked(world, reconciler, 300) for e in tick.events]
+    by_hand(world, 10)
+    assert ticked(world, reconciler, 60)[-1].decision.state is State.RUNNING
+    assert ears.heard == [("team", "taken_over")]
+    assert not any(t.what == "unwatched" for t in record_of(world).transitions)
+    warned = [e.at for e in said if isinstance(e, Message) and "changed the traffic" in e.text]
+    assert len(warned) * 10 < 200  # every half an hour, not at every look
+
+
 def test_an_act_is_told_by_the_one_on_duty_and_else_by_who_acts() -> None:
     everything = replace(STAGED, notify=(ALL,))
     cancel = partial(acts.cancel_now, by="ada")
