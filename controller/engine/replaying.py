@@ -192,7 +192,7 @@ def stand(plan: Plan, past: Past, record: Record | None = None) -> Stood:
     now = known or (_before(past) if past.spans else None)
     if now is None or not past.spans:
         raise ValueError("a run without a split in force stands nowhere")
-    now = replace(now, phase=Phase.RUNNING, stage=-1, weight=0, gates={}, shift=None)
+    now = replace(now, phase=Phase.RUNNING, stage=-1, gates={}, shift=None)
     for span in past.spans:
         if span.moved is None:
             gates = {

@@ -64,6 +64,10 @@ def test_every_text_of_each_request_is_filled_in() -> None:
         "lua",
     )
     assert (second.item, second.headers) == ("elo", {"x-who": "elo"})
+    by_url = replace(EACH, url=Text((Ref("candidate.url"), "/chat/", Ref("item"))))
+    assert [one.url for one in requests_of(by_url, NAMES)] == [
+        "https://new.example/chat/lua", "https://new.example/chat/elo",
+    ]  # fmt: skip
     assert requests_of(HEALTH, NAMES) == (ToSend("GET", "https://new.example/health", {}, None),)
 
 

@@ -352,6 +352,14 @@ def test_every_write_has_a_nonce_of_its_own() -> None:
     assert len(others) == 3
 
 
+@pytest.mark.parametrize(
+    ("phase", "said"), [("rolling back", Phase.ROLLING_BACK), ("promoting", Phase.PROMOTING)]
+)
+def test_one_that_goes_somewhere_must_have_asked_for_it(phase: str, said: Phase) -> None:
+    with pytest.raises(Unreadable, match=f"it is {phase} and never asked for it"):
+        must_fit(PLAN, running(1, phase=said, weight=0))
+
+
 def test_a_record_that_came_from_a_stage_its_plan_does_not_have_is_refused() -> None:
     record = running(1, came_from=len(PLAN.stages))
     with pytest.raises(Unreadable, match="it came from stage 4 of 3"):

@@ -106,3 +106,10 @@ def test_the_other_containers_images_count_and_the_image_that_is_replaced_does_n
     assert named(MAIN, PROXY) == named(replace(MAIN, image="app:0"), PROXY)
     assert named(MAIN, PROXY) != named(MAIN, replace(PROXY, image="proxy:2"))
     assert named(PROXY, MAIN) == named(MAIN, PROXY)
+
+
+def test_a_name_once_given_is_given_for_ever() -> None:
+    """A rollout begun by another version is found again by it."""
+    assert deploying("api", "app:2", ONE).revision == "api-4de49711-4413"
+    both = replace(ONE, containers=(MAIN, PROXY))
+    assert deploying("api", "app:2", both).revision == "api-4de49711-f72d"

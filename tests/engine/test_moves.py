@@ -479,3 +479,16 @@ def test_an_act_keeps_what_it_does_not_name() -> None:
     assert isinstance(yes, Decision)
     assert changed(plain, yes) == {"approved": (0, 1, 2)}
     assert noted(plain, yes) == [("approved", "bo")]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"paused": Act("ada", T0)}, {"ask": QUESTION}, {"trial": TRIAL}, {"stopped": None}]
+)
+def test_a_hold_that_has_another_reason_to_stand_still_does_not_run_on(
+    changes: dict[str, Any],
+) -> None:
+    record = running(1, **{"stopped": at(7), "uncounted": MINUTE, **changes})
+    assert record.resumed(at(10)) is record
+    still = running(1, stopped=at(7), uncounted=MINUTE)
+    assert still.resumed(at(10)) == running(1, uncounted=4 * MINUTE)
+    assert still.resumed(at(5)) == running(1, uncounted=MINUTE)

@@ -98,6 +98,12 @@ class TestLooksBack:
         looks = looks_back(replace(PLAN, gates=(SLOW, mean)), at(0))
         assert looks[Latencies()].period == MINUTE
 
+    def test_a_mean_that_only_has_to_be_better_is_read_as_a_rate_is(self) -> None:
+        faster = Gate("faster", Latency(None), Limits(), Versus(better_by=0.1))
+        count = Gate("n", RequestCount(), Limits(minimum=9), None)
+        looks = looks_back(replace(PLAN, gates=(faster, count)), at(0))
+        assert {look.period for look in looks.values()} == {QUARTER}
+
 
 class TestHistory:
     def test_each_gate_learns_what_stable_is_like(self) -> None:
@@ -170,6 +176,7 @@ class TestWarnings:
             ((SLOW, replace(ERRORS, on_fail=OnFail.OBSERVE)), 0, True),
             ((SLOW,), 50, False),
             ((ERRORS,), 0, False),
+            ((replace(ERRORS, limits=Limits(), versus_stable=Versus(better_by=0.1)),), 0, True),
         ],
     )
     def test_a_plan_that_overlooks_failed_requests_is_told_so(

@@ -79,6 +79,13 @@ class TestAShift:
             assert again.look_again == timedelta(seconds=15)
         assert rolls_back(look(self.DOWN, 30 + BARELY, service=self.late(self.DOWN)))
 
+    def test_while_a_person_is_asked_one_down_is_only_asked_for_again(self) -> None:
+        ask = Ask(AskKind.SHIFT_FAILED, "the shift failed", at(20))
+        record = replace(self.DOWN, ask=ask, stopped=at(20))
+        again = look(record, 31, service=self.late(record))
+        assert split_asked(again) == {OLD: 90, NEW: 10}
+        assert again.record.phase is Phase.RUNNING
+
     def test_one_that_failed_outright_is_not_waited_for_but_while_it_is_worked_on(self) -> None:
         failing = self.late(self.UP, ready=False)
         assert look(self.UP, 1, service=failing).action is Action.WAIT

@@ -12,7 +12,7 @@ from controller.engine.events import Shifted
 from controller.engine.observation import Gone, Observation, RevisionState, Seen, Target
 from controller.engine.record import Phase, Record, Shift, Trial
 from controller.engine.watching import windows
-from controller.engine.way_back import without
+from controller.engine.way_back import no_way_back, without
 from tests.engine.builders import MINUTE, NEW, OLD, PLAN, T0, at, running, service_of, split_asked
 
 THIRD = "api-0"
@@ -146,6 +146,9 @@ def test_a_candidate_that_served_before_is_no_way_back_from_itself() -> None:
     record = running(before={OLD: 70, NEW: 30})
     assert without(record, frozenset({OLD})) is record
     assert without(record, frozenset({"api-7"})) is record
+    alone = running(before={NEW: 100})
+    nobody = Observation(Seen(service_of(alone)))
+    assert no_way_back(alone, nobody) == ""
 
 
 def test_a_candidate_lowered_to_nothing_as_a_test_still_has_to_be_rolled_back() -> None:

@@ -67,7 +67,7 @@ class TestWaiting:
         first = look(starting(LATER), 1, plan=LATER)
         assert (first.action, first.opens) == (Action.NOTE, OPENS)
         assert first.reason.endswith("the window opens Mon 2026-01-05 11:00 UTC")
-        assert any(isinstance(event, Message) for event in first.events)
+        assert [e.level for e in first.events if isinstance(e, Message)] == ["info"]
         again = look(replace(first.record, at=at(1)), 2, plan=LATER)
         assert (again.action, again.opens, again.events) == (Action.WAIT, OPENS, ())
         assert look(again.record, 121, plan=LATER).action is Action.SHIFT

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
-from tests.mutants.mutants import ROOT, Mutant, files, places_of
+from tests.mutants.mutants import ROOT, Mutant, files, made_of, places_of
 
 KEPT = ROOT / "build" / "mutants" / "reached.json"
 SIMULATION = "simulation: "
@@ -172,7 +172,11 @@ class Finders:
     def _spots(self, mutant: Mutant) -> dict[str, int]:
         place = f"{mutant.file}:{mutant.place}"
         if place not in self._functions:
-            return self._mentions(mutant.place)
+            tree = ast.parse((ROOT / mutant.file).read_text(encoding="utf-8"))
+            spots: dict[str, int] = {}
+            for name in (mutant.place, *(name for name, _ in made_of(tree, mutant.place))):
+                spots.update(self._mentions(name))
+            return spots
         first = places_of(mutant.file)[mutant.place][0]
         if self.digests.get(place) != mutant.digest:
             return {place: -1}

@@ -179,7 +179,21 @@ def put_in_place(mutant: Mutant) -> None:
         assert isinstance(node, ast.Assign | ast.AnnAssign)
         assert node.value is not None
         _set_value(module, mutant.place, _evaluated(node.value, module))
+        for name, value in made_of(_tree(mutant.file), mutant.place):
+            _set_value(module, name, _evaluated(value, module))
     _forget_results()
+
+
+def made_of(tree: ast.Module, place: str) -> list[tuple[str, ast.expr]]:
+    """Return the constants of a file that are made of another, one by one, in their order."""
+    changed, found = {place}, []
+    for name, node in _places(tree):
+        value = node.value if isinstance(node, ast.Assign | ast.AnnAssign) else None
+        names = {one.id for one in ast.walk(value) if isinstance(one, ast.Name)} if value else set()
+        if value is not None and "." not in name and names & changed:
+            changed.add(name)
+            found.append((name, value))
+    return found
 
 
 def _code_of(tree: ast.Module, mutant: Mutant) -> CodeType:

@@ -15,11 +15,13 @@ from controller.engine.observation import (
     ServiceName,
     ServiceState,
     Target,
+    Window,
 )
+from controller.engine.preflight import Look
 from controller.engine.record import OwnCount, Phase, Record, Shift
 from controller.gates.evidence import CodeCounts, Latencies, Requests
 from controller.plan.compact import digest
-from controller.plan.model import Check, CheckWhen, Expect, Plan, Text
+from controller.plan.model import Check, CheckWhen, CustomMetric, Expect, Plan, Text
 from controller.ports import Answer, Denied, Missing, Ports, Request, Unavailable
 from controller.reconciler.observing import Observer, _names
 from tests.engine.builders import (
@@ -89,7 +91,8 @@ class Wires:
         return {NEW: {end: CodeCounts({"2xx": self.left})}}
 
     def exists(self, project: str, metric: str) -> bool:
-        return True
+        self.asked.append(f"is there {metric} in {project}")
+        return metric == "custom/score"
 
     def send(self, request: Request) -> Answer:
         self.sent.append(request)
@@ -294,3 +297,16 @@ class TestWhetherItDrained:
                 """Somebody wants to go."""
 
         assert self.drained(Impatient()) == "whether requests still reach it was not waited for"
+
+
+def test_of_stables_day_an_applications_own_metric_is_read_only_where_somebody_writes_it() -> None:
+    wires = Wires()
+    look_back = Look(Window(at(-1440), at(0)), 15 * MINUTE)
+    observer = Observer(wires.ports, NAME)
+    there = observer.history(CustomMetric("custom/score"), (OLD,), look_back)
+    assert not isinstance(there, NotSeen)
+    other = observer.history(CustomMetric("custom/other"), (OLD,), look_back)
+    assert other == NotSeen("nobody ever wrote custom/other in demo")
+    assert not isinstance(observer.history(Requests(), (OLD,), look_back), NotSeen)
+    assert wires.asked[-1] == f"Requests of {OLD}"
+    assert "is there" not in wires.asked[-2]
