@@ -24,7 +24,7 @@ from controller.engine.observation import (
 )
 from controller.engine.preflight import looks_back
 from controller.engine.record import Act, Outcome, Phase, Record, stamp
-from controller.engine.regions import NOT_BEGUN_MAX, Turn, turn_of
+from controller.engine.regions import LOOK, NOT_BEGUN_MAX, Turn, turn_of
 from controller.gates.evidence import CodeCounts, Explicit, Histogram, Latencies, Readings
 from controller.plan.compact import differences, from_json, to_json
 from tests.engine.builders import NEW, OLD, PLAN, T0, at, running, service_of, starting
@@ -229,3 +229,19 @@ def test_regions_share_the_chance_of_a_rollback_for_nothing() -> None:
 def test_a_plan_of_two_regions_is_read_back_from_its_record() -> None:
     assert from_json(to_json(BOTH)) == BOTH
     assert differences(PLAN, BOTH) == ("region: us-central1 → us-central1, europe-west1",)
+
+
+def test_while_it_waits_it_is_looked_at_as_often_as_the_region_before_may_change() -> None:
+    decision = look(QUEUED, 20, there(running()))
+    assert decision.look_again == LOOK
+    paused = replace(QUEUED, paused=Act("kim", T0), at=at(5))
+    assert look(paused, 10, there(running())).look_again == LOOK
+    begun = look(QUEUED, 40, there(ended("promoted")))
+    assert begun.look_again == timedelta(seconds=15)
+    started = next(event for event in begun.events if isinstance(event, Started))
+    assert (started.candidate, started.stable, started.attached) == (NEW, OLD, True)
+    assert started.stages == tuple((stage.weight, stage.hold) for stage in BOTH.stages)
+    assert begun.reason == "us-central1 is promoted"
+    edge = NOT_BEGUN_MAX / timedelta(minutes=1)
+    assert look(QUEUED, edge - 1 / 60, there(None)).state is State.STARTING
+    assert look(QUEUED, edge, there(None)).state is State.DONE

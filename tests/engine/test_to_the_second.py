@@ -8,12 +8,13 @@ from typing import Any, ClassVar
 
 import pytest
 
-from controller.engine import moves
+from controller.engine import acts, moves
 from controller.engine.asking import ask_once, kept
+from controller.engine.decide import over, vanished
 from controller.engine.decision import Action, Decision, State
 from controller.engine.duty import settled
 from controller.engine.events import Message
-from controller.engine.observation import Gone, RevisionState, Seen, Target
+from controller.engine.observation import Gone, NotSeen, RevisionState, Seen, Target
 from controller.engine.record import Act, Ask, AskKind, Phase, Record, Shift
 from controller.engine.telling import gap_noted, patience
 from controller.engine.watching import heartbeat, held, hold_of, interval, unwatched_after
@@ -394,3 +395,53 @@ def test_a_window_that_opens_soon_is_looked_at_then_and_a_stage_as_often_as_ever
     assert look(starting(plan), 1, plan=plan).look_again == 15 * MINUTE
     assert look(starting(plan), 110, plan=plan).look_again == 10 * MINUTE
     assert look(starting(plan), 120 - BARELY / 2, plan=plan).look_again == SECOND
+
+
+class TestWhenNothingCanBeDone:
+    @pytest.mark.parametrize(
+        ("service", "said", "state"),
+        [
+            (NotSeen("503"), "Cloud Run does not answer: 503", State.RUNNING),
+            (Gone("deleted"), "the service is gone: deleted", State.TAKEN_OVER),
+            (
+                Seen(service_of(running(), uid="other")),
+                "the service was deleted and made anew; the old record is ignored",
+                State.TAKEN_OVER,
+            ),
+        ],
+    )
+    def test_it_is_looked_at_again_in_half_a_minute(
+        self, service: Any, said: str, state: State
+    ) -> None:
+        decision = look(running(), 20, failed=60, service=service)
+        assert (decision.reason, decision.state) == (said, state)
+        assert decision.look_again == timedelta(seconds=30)
+        assert decision.write is None
+
+    def test_a_record_that_vanished_is_looked_for_as_soon(self) -> None:
+        decision = vanished(running(), at(5), "it vanished")
+        assert (decision.look_again, decision.reason) == (timedelta(seconds=30), "it vanished")
+        assert over(running(phase=Phase.DONE)).look_again == timedelta(0)
+
+    def test_what_a_person_did_is_looked_at_in_a_quarter_minute(self) -> None:
+        plain = running(1)
+        service = service_of(plain)
+        for deed in (acts.pause, acts.approve):
+            decision = deed(PLAN, plain, service, at(5), "ada")
+            assert isinstance(decision, Decision)
+            assert decision.look_again == timedelta(seconds=15)
+        paused = replace(plain, paused=Act("ada", T0))
+        going = acts.resume(PLAN, paused, service, at(5), "ada")
+        assert isinstance(going, Decision)
+        assert going.look_again == timedelta(seconds=15)
+
+    def test_what_came_into_force_or_back_too(self) -> None:
+        there = look(running(1, shift=Shift(T0, 10), came_from=0), 1)
+        assert there.look_again == timedelta(seconds=15)
+        ask = Ask(AskKind.NO_WAY_BACK, "stable is gone", at(1))
+        back = look(running(ask=ask, stopped=at(1)), 5)
+        assert back.reason == "stable api-1 is ready again"
+        assert (back.record.ask, back.record.stopped) == (None, None)
+        assert back.record.uncounted == 4 * MINUTE
+        assert [t.what for t in back.record.transitions] == ["way back"]
+        assert back.look_again == MINUTE
