@@ -186,7 +186,8 @@ class Writes:
         """Return for how long, at most, a write may not know what was there to be seen. Seconds."""
         scene = self.view.scene
         blind = any(i.kind in (*CALL_FAULTS, "suspend") for i in scene.incidents)
-        return LATE_MOST if blind else LOOK_MOST + CALLS_A_LOOK * scene.slow
+        asleep = sum(i.number for i in scene.incidents if i.kind == "suspend")
+        return asleep + LATE_MOST if blind else LOOK_MOST + CALLS_A_LOOK * scene.slow
 
     def note_the_lost(self, old: Service | None, new: Service | None) -> None:
         """Note since when revisions are gone or not ready."""
