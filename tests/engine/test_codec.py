@@ -349,6 +349,7 @@ def test_every_write_has_a_nonce_of_its_own() -> None:
         stamp(a_record(), 7, NOW + timedelta(microseconds=1)).nonce,
     }
     assert first.nonce not in others
+    assert {len(nonce) for nonce in (first.nonce, *others)} == {12}
     assert len(others) == 3
 
 

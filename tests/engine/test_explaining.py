@@ -43,6 +43,12 @@ class TestStays:
     def test_only_those_before_a_time(self, until: float, number: int) -> None:
         assert len(stays(PLAN, WENT, at(until))) == number
 
+    def test_where_what_was_asked_for_is_not_kept_any_more_it_was_a_stage(self) -> None:
+        assert stays(PLAN, happened((2, "10% in force"), (41, "50% in force")), at(50)) == (
+            Stay(0, 10, at(2), at(2)),
+            Stay(1, 50, at(41), at(41)),
+        )
+
     def test_a_test_needs_a_stage_to_be_of(self) -> None:
         assert stays(PLAN, happened((1, "test at 10%"), (2, "10% in force")), at(9)) == (
             Stay(0, 10, at(2), at(2)),

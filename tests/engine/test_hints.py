@@ -10,11 +10,11 @@ import pytest
 
 from controller.cli.ending import of_open
 from controller.cli.views.standing import standing
-from controller.engine import acts, moves
+from controller.engine import acts, hints, moves
 from controller.engine.codec import encode
 from controller.engine.decide import vanished
 from controller.engine.decision import Decision, Refusal
-from controller.engine.observation import Observation, Seen, ServiceState, Target
+from controller.engine.observation import Gone, NotSeen, Observation, Seen, ServiceState, Target
 from controller.engine.record import Act, Ask, AskKind, Record
 from controller.engine.split import TAG_NEW
 from controller.reconciler import Tick
@@ -104,6 +104,14 @@ def test_status_suggests_no_new_start_where_our_tag_says_that_a_record_is_missin
     tagged = replace(service, targets=(*service.targets, Target(NEW, 0, TAG_NEW)))
     back, end = (f"rollout {word} {PLACE}" for word in ("rollback", "cancel"))
     assert standing(tagged, NOW, PLACE).next == (back, end)
+
+
+@pytest.mark.parametrize("service", [NotSeen("503"), Gone("deleted")])
+def test_of_a_service_that_is_not_seen_one_can_only_look(service: Any) -> None:
+    found = hints.of_taken_over(running(1), Observation(service), PLACE)
+    assert found == (f"rollout status {PLACE}",)
+    anew = Observation(Seen(service_of(running(1), uid="other")))
+    assert hints.of_taken_over(running(1), anew, PLACE) == (f"rollout status {PLACE}",)
 
 
 def test_where_all_is_on_stable_by_hand_and_the_record_another_hands_one_can_only_look() -> None:

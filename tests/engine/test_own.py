@@ -10,7 +10,7 @@ import pytest
 
 from controller.engine.observation import OwnRequest, Window
 from controller.engine.own import assume_own, remembered, users_minutes, with_sent
-from controller.engine.record import OWN_KEPT, Accumulated, OwnCount, Record
+from controller.engine.record import OWN_KEPT, Accumulated, OwnCount, Record, Trial
 from controller.engine.watching import continued
 from controller.gates.evidence import CodeCounts, Explicit, Histogram, Number, Readings, Value
 from controller.plan.model import Check, CheckWhen, Ref, Text
@@ -217,6 +217,13 @@ class TestAnotherWriter:
         for changes in ({"weight": 11}, {"stage": 1}, {"in_force": at(1)}, {"tried": (0,)}):
             other = running(gates=self.GATES, at=at(6), **changes)
             assert continued(PLAN, known, other, at(8)).gates == self.GATES
+        tested = replace(known, trial=Trial("errors", at(1), 0.1))
+        for trial in (None, Trial("errors", at(2), 0.1), Trial("errors", at(1), 0.1, raised=at(3))):
+            other = running(gates=self.GATES, at=at(6), trial=trial)
+            assert continued(PLAN, tested, other, at(8)).gates == self.GATES
+        blamed = replace(tested, trial=Trial("errors", at(1), 0.9))  # of the same test
+        other = running(gates=self.GATES, at=at(6), trial=tested.trial)
+        assert continued(PLAN, blamed, other, at(8)).gates == known.gates
         same = running(gates=self.GATES, at=at(6))
         assert continued(PLAN, known, same, at(8)).gates == known.gates
         assert continued(PLAN, running(), same, at(8)).gates == self.GATES

@@ -174,7 +174,10 @@ def test_whose_hand_it_is_stays_known_when_we_wrote_last() -> None:
     assert whose_hand(noted, ours) == "eve@example.com"
     assert hand_noted(NOTIFIED, noted, ours, at(6)) is None
     assert hand_noted(PLAN, record, taken, at(5)) is None
-    other = service_of(replace(record, weight=40))
+    deaf = replace(PLAN, notify=(replace(ALL, events=(Heard.PROMOTED,)),))
+    assert hand_noted(deaf, record, taken, at(5)) is None
+    other = service_of(replace(record, weight=40), last_modifier="bo@example.com")
+    assert whose_hand(noted, other) == "bo@example.com"
     assert hand_noted(NOTIFIED, noted, other, at(6)) is not None
 
 

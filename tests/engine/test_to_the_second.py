@@ -102,6 +102,10 @@ class TestAShift:
         ended = look(first, 15 + BARELY, service=self.late(first))
         assert ended.state is State.DONE
         assert ended.reason.startswith("the first write is not in force after")
+        ask = Ask(AskKind.SHIFT_FAILED, "the shift to 10% failed", T0)
+        back = replace(first, ask=ask, stopped=T0, shift=Shift(T0, 10))
+        again = look(back, 16, service=self.late(back))
+        assert again.reason.startswith("the shift to 0% is not in force after")
 
 
 class TestARollBack:
@@ -270,6 +274,10 @@ class TestMonitoringSilent:
         assert out.record.stopped == at(begins)
         assert [t.what for t in out.record.transitions] == ["hold stands still"]
         assert out.look_again == MINUTE
+
+    def test_meanwhile_it_is_looked_at_each_minute_whatever_the_interval(self) -> None:
+        slow = replace(PLAN, evidence=replace(PLAN.evidence, interval=5 * MINUTE))
+        assert self.silent(running(plan=slow, at=at(9)), 10, slow).look_again == MINUTE
 
     def test_where_nobody_looked_it_begins_ten_minutes_ago_at_most(self) -> None:
         assert self.silent(running(), 300).record.stopped == at(290)

@@ -308,6 +308,17 @@ class TestWhatEndsIt:
         assert over.reason == "an incident that ended by itself, not the candidate"
         assert over.record.transitions[-1].what == "hold goes on"
 
+    @pytest.mark.parametrize(("watermark", "blamed"), [(30, True), (22, False)])
+    def test_meanwhile_it_is_looked_at_each_minute_whatever_the_interval(
+        self,
+        watermark: float,
+        blamed: bool,  # noqa: FBT001
+    ) -> None:
+        slow = replace(LONG, evidence=replace(LONG.evidence, interval=5 * MINUTE))
+        up = replace(self.TRIAL, raised=at(20), blamed=blamed)
+        record = self.in_trial(up, watermark, weight=50, at=at(watermark))
+        assert decided(record, watermark + 1, slow).look_again == MINUTE
+
     def test_after_an_incident_only_until_its_minutes_are_seen(self) -> None:
         waits = self.raised(22, blamed=False)
         assert waits.reason == ("back at 50%: its first minutes are not yet visible in Monitoring")

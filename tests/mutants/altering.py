@@ -36,8 +36,6 @@ EMPTY = {
 # What calls of these may leave out, which their signatures do not tell.
 FREE_KEYWORDS = {name: frozenset({"key", "reverse"}) for name in ("max", "min", "sorted")}
 
-Expr = ast.expr | None
-
 
 @dataclass(frozen=True)
 class Alteration:
@@ -206,7 +204,7 @@ def _returns(node: ast.Return, returns: str) -> Iterator[Alteration]:
 
 def _cases(node: ast.match_case) -> Iterator[Alteration]:
     lines = (node.pattern.lineno, node.pattern.lineno)
-    never: Expr = ast.Constant(False)  # noqa: FBT003 — the tree of `False`
+    never, always = (ast.Constant(value) for value in (False, True))
     said = _short(ast.unparse(node.pattern))
     if node.guard is not None:
         guard = node.guard
@@ -214,7 +212,7 @@ def _cases(node: ast.match_case) -> Iterator[Alteration]:
             f"not ({_short(ast.unparse(guard))})", lines, _attribute(node, "guard", _not(guard))
         )
         yield Alteration(
-            f"case {said} without its condition", lines, _attribute(node, "guard", None)
+            f"case {said} without its condition", lines, _attribute(node, "guard", always)
         )
     if said != "_":
         yield Alteration(f"without case {said}", lines, _attribute(node, "guard", never))

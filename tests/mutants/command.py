@@ -44,11 +44,13 @@ def _parser() -> argparse.ArgumentParser:
         "--sample", type=int, default=500, help="the first so many of the draw (500)"
     )
     parser.add_argument(
-        "--aimed", type=int, default=300, help="so many of them had tests written for them (300)"
+        "--aimed", type=int, default=450, help="so many of them had tests written for them (450)"
     )
     parser.add_argument("--only", default="", help="only those with this text in their name")
     parser.add_argument("--tests", nargs="+", default=TESTS, help="folders or files of tests")
-    parser.add_argument("--again", action="store_true", help="play survivors again")
+    parser.add_argument(
+        "--again", action="store_true", help="play those again that survive without a reason"
+    )
     parser.add_argument("--jobs", type=int, default=1, help="so many processes at a time")
     parser.add_argument(
         "--seconds", type=float, default=15, help="of CPU, for each kind of test, a mutant"
@@ -62,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _is_open(sittings: Sittings, mutant: Mutant, *, again: bool) -> bool:
     known = sittings.of(mutant)
-    return known is None or (again and not known.by)
+    return known is None or (again and not known.by and mutant.name not in reasons())
 
 
 def _play(mutants: list[Mutant], sittings: Sittings, given: argparse.Namespace) -> None:

@@ -12,8 +12,8 @@ import pytest
 from controller.engine import acts
 from controller.engine.begin import Attach, Wish, pinned
 from controller.engine.codec import decode, encode
-from controller.engine.decision import Action, Refusal
-from controller.engine.events import Decided
+from controller.engine.decision import Action, Refusal, State
+from controller.engine.events import Decided, Message
 from controller.engine.observation import (
     Container,
     RevisionState,
@@ -22,12 +22,15 @@ from controller.engine.observation import (
     Target,
     Template,
 )
-from controller.engine.record import Act, Record, Shift
+from controller.engine.record import Act, Phase, Record, Shift
 from controller.gates.evidence import CodeCounts, Explicit, Histogram, Requests
-from controller.plan.model import Candidate, Plan
+from controller.plan.compact import digest, to_json
+from controller.plan.model import Candidate, Form, Heard, Notify, Plan
 from controller.ports import (
     Change,
     Conflict,
+    Delivered,
+    Delivery,
     Denied,
     Missing,
     PortError,
@@ -36,6 +39,7 @@ from controller.ports import (
     Unavailable,
 )
 from controller.reconciler import Reconciler, Tick, people
+from controller.reconciler.passes import SAID_AGAIN
 from tests.engine.builders import MINUTE, NEW, OLD, PLAN, T0, at, running, service_of
 
 NAME = ServiceName("demo", "us-central1", "api")
@@ -61,6 +65,7 @@ class World:
     changes: list[Change] = field(default_factory=list)
     slept: list[timedelta] = field(default_factory=list)
     now_: datetime = field(default_factory=lambda: at(10))
+    letters: list[str] = field(default_factory=list)
     lost: bool = False  # the answer to a write that fails is lost, and the write is not
 
     def _call(self, name: str) -> None:
@@ -136,10 +141,14 @@ class World:
             raise failed
         return self.service
 
+    def tell(self, letters: Any) -> Any:
+        self.letters += [letter.news.heard.value for letter in letters]
+        return [Delivery(Delivered.SENT) for _ in letters]
+
     @property
     def ports(self) -> Ports:
         wires: Any = self
-        return Ports(wires, wires, wires, wires)
+        return Ports(wires, wires, wires, wires, wires)
 
 
 def a_world(record: Record = RECORD, split: dict[str, int] | None = None, **more: Any) -> World:
@@ -221,6 +230,19 @@ class TestAnAct:
         with pytest.raises(Unavailable):
             paused(silent)
         assert silent.slept == [FIVE] * 2
+
+    @pytest.mark.parametrize(("duty", "told"), [("", ["cancelled"]), ("other", [])])
+    def test_is_told_at_once_where_nobody_is_on_duty_who_does(
+        self, duty: str, told: list[str]
+    ) -> None:
+        everything = Notify("all", Form.WEBHOOK, "env:HOOK", events=tuple(Heard))
+        plan = replace(NAMED, notify=(everything,))
+        record = replace(RECORD, plan=to_json(plan), digest=digest(plan), duty=duty, at=at(9))
+        world = a_world(record)
+        done = people.act(world.ports, NAME, partial(acts.cancel_now, by="ada"))
+        assert isinstance(done, Tick)
+        assert world.letters == told
+        assert done.decision.record.heard == ({"all": 1} if told else {})
 
 
 class TestARollBackByHand:
@@ -453,6 +475,47 @@ class TestALook:
         world.sleep(40 * MINUTE)  # a heartbeat is no other decision
         assert told() == ["ask"]
         assert told() == ["wait"]
+
+    def test_a_gap_is_noted_by_whoever_comes_and_not_while_another_hand_was_seen(self) -> None:
+        long_ago = replace(RECORD, duty="me", at=at(-200))
+
+        def noted(*splits: dict[str, int]) -> list[str]:
+            world = a_world(long_ago)
+            ours = world.service.targets
+            one = self.reconciler(world)
+            for split in splits:
+                lines = tuple(Target(name, percent) for name, percent in split.items())
+                world.service = replace(world.service, targets=(*lines, *TAGS))
+                one.tick()
+            world.service = replace(world.service, targets=ours)
+            one.tick()
+            return [t.what for record in world.writes for t in record.transitions]
+
+        assert "unwatched" in noted()
+        assert "unwatched" not in noted({OLD: 70, NEW: 30})
+
+    def test_what_lasts_is_shouted_again_now_and_then_only(self) -> None:
+        back = replace(
+            RECORD, phase=Phase.ROLLING_BACK, weight=0, shift=Shift(at(9), 50), duty="me"
+        )
+        world = a_world(back)
+        stuck = (Target(OLD, 50), Target(NEW, 50))
+        world.service = replace(world.service, statuses=stuck)
+        one = self.reconciler(world)
+
+        def shouted(after: timedelta) -> bool:
+            world.sleep(after)
+            tick = one.tick()
+            assert tick is not None
+            assert tick.decision.state is State.ROLLING_BACK
+            return any(isinstance(e, Message) and e.level == "shout" for e in tick.events)
+
+        assert shouted(MINUTE)
+        assert shouted(MINUTE)  # now it only waits, which is told anew
+        assert not shouted(MINUTE)
+        assert not shouted(SAID_AGAIN - 2 * MINUTE)
+        assert shouted(MINUTE)
+        assert not shouted(MINUTE)
 
     def test_the_duty_is_given_up_with_one_write_and_a_schedule_has_none(self) -> None:
         world = a_world(replace(RECORD, duty="me"))
