@@ -80,6 +80,12 @@ MUTATIONS = (
     ),
     Mutation(
         "the hold goes on while it is paused",
+        "engine/acts.py",
+        "paused=Act(by, now, reason), stopped=record.stopped or now)",
+        "paused=Act(by, now, reason), stopped=record.stopped)",
+    ),
+    Mutation(
+        "a paused stage is not left alone",
         "engine/staying.py",
         '    if record.paused:\n        return kept(plan, record, service, now, f"paused by '
         '{record.paused.by}", look)\n    blind',

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from tests.simulation.scene import Incident, Scene
 
 CHANCE = 1 / 5
 SETTLING = 60  # seconds from a split in force until its hold begins (DESIGN.md §5)
+LONG = 900.0  # seconds until the people on call see to it: longer than what is waited for
 LOOK = 30  # seconds, about, until a look comes after what it waits for
 
 
@@ -26,10 +27,13 @@ class Span:
 
 
 def spans(scene: Scene) -> tuple[Span, ...]:
-    """Return when a scene's stages are likely to begin and end."""
+    """Return when a scene's stages are likely to begin and end; none that nobody approves."""
     found: list[Span] = []
     asked = 15.0 + scene.shape.reconcile
     for stage in scene.facts.stages:
+        if stage.approval and scene.answers != "approve":
+            break
+        asked += scene.react if stage.approval else 0.0
         over = asked + scene.shape.reconcile + LOOK / 2 + SETTLING + stage.hold
         found.append(Span(asked, over, over + scene.facts.delay + LOOK))
         asked = found[-1].left
@@ -41,14 +45,20 @@ def draw_timed(seed: int, scene: Scene) -> Scene:
     rng = Random(seed * 5_000_011 + 3)
     if rng.random() >= CHANCE:
         return scene
-    what = rng.choice(sorted(WHATS))
-    made = WHATS[what](rng, scene, rng.choice(spans(scene)))
-    return scene.with_only((*scene.incidents, *made))
+    what, found = rng.choice(sorted(WHATS)), spans(scene)
+    if not found:
+        return scene
+    # The later a stage is, the less is its time known.
+    span = found[min(rng.randrange(len(found)), rng.randrange(len(found)))]
+    made = WHATS[what](rng, scene, span)
+    react = LONG if what == "paused at the end" else scene.react
+    return replace(scene, incidents=(*scene.incidents, *made), react=react)
 
 
-def _paused_at_the_end(rng: Random, _scene: Scene, span: Span) -> tuple[Incident, ...]:
+def _paused_at_the_end(rng: Random, scene: Scene, span: Span) -> tuple[Incident, ...]:
     """A person pauses when the hold is over, and only its last minutes are waited for."""
-    return (Incident("say", "pause", start=rng.uniform(span.over, span.left)),)
+    start = span.over + rng.uniform(0, scene.facts.delay)
+    return (Incident("say", "pause", start=start),)
 
 
 def _lost(rng: Random, scene: Scene, span: Span) -> Incident:

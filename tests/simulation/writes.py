@@ -274,3 +274,10 @@ class Writes:
             "a pause is kept until a person ends it",
             lambda: f"{after.last}",
         )
+        news = [one[1:] for one in after.transitions[-2:]]
+        again = after.noted == before.noted + 1 and len(news) == 2 and news[0] == news[1]
+        self.view.must(  # a silence may follow a silence; else each look would write
+            not again or news[0][0] == "unwatched",
+            "nothing is noted twice in a row",
+            lambda: f"{after.last}",
+        )
