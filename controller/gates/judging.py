@@ -12,7 +12,7 @@ from dataclasses import replace
 from controller.gates import trend
 from controller.gates.betting import NOTHING, Question, Terms, needed
 from controller.gates.counting import allowed_share, doubted, is_rate, percentile_of_gate
-from controller.gates.evidence import Histogram
+from controller.gates.evidence import MINUTE, Histogram
 from controller.gates.state import State, is_compared
 from controller.gates.tally import Side, mean_of, percentile_of, rate_of
 from controller.gates.verdict import Fail, Figures, Pass, Undecided, Verdict, Why
@@ -320,7 +320,7 @@ def _said_of_a_fail(gate: Gate, state: State, figures: Figures) -> tuple[str, st
     seen = state.rise.seen if state.rise is not None else NOTHING
     if state.rise is None or not seen.of_mine:
         return "its last minutes are beyond the limit", f" ({whole} in the stage)"
-    requests = f"{count_text(seen.of_mine)} requests since {state.rise.since:%H:%M}Z"
+    requests = f"{count_text(seen.of_mine)} requests since {state.rise.since - MINUTE:%H:%M}Z"
     share = seen.mine / seen.of_mine
     if isinstance(gate.metric, ResponseRate):
         rate = share if gate.metric.counts_failures else 1 - share

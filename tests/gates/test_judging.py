@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from controller.gates.betting import Question, Terms
-from controller.gates.evidence import CodeCounts, Explicit, Histogram, Number, Value
+from controller.gates.evidence import MINUTE, CodeCounts, Explicit, Histogram, Number, Value
 from controller.gates.history import History
 from controller.gates.judging import is_proved_good, judge, needed_sample
 from controller.gates.kernel import wealth_of
@@ -30,6 +30,7 @@ from tests.gates.builders import (
     P95,
     REQUESTS,
     SCORE,
+    START,
     SUCCESS,
     TERMS,
     WITH_EMERGENCY,
@@ -61,7 +62,8 @@ class TestTurnsBadLate:
     def test_the_minutes_that_fail_come_first(self) -> None:
         stable = codes(1000, 2)
         told = self.late(ERRORS, (codes(100, 0), stable), (codes(100, 30), stable))
-        assert told.startswith("30% of 1,200 requests since ")
+        begun = START + 600 * MINUTE
+        assert told.startswith(f"30% of 1,200 requests since {begun:%H:%M}Z, ")
         assert told.endswith("Z, limit 2%, stable 0.2% (0.588% of 61,200 requests in the stage)")
         told = self.late(SUCCESS, (codes(100, 0), stable), (codes(100, 50), stable))
         assert told.startswith("50% of ")
