@@ -16,11 +16,14 @@ def is_from_before(written: Record, service: ServiceState) -> bool:
     """Tell whether a rollout that the record calls active has ended: its tag is gone.
 
     An old state that is written back brings the annotation, but not the tag that the end took away.
-    Who remembers the end needs no such sign; a fresh process has no other.
+    Who remembers the end needs no such sign; a fresh process has no other. While the service is as
+    the record's own write left it, nothing was written back: a person who acts on a rollout whose
+    candidate was deleted gives the tag up with it.
     """
     active = written.phase not in (Phase.DONE, Phase.ROLLING_BACK) and written.uid == service.uid
     return (
         active
+        and service.generation > written.generation + 1
         and tags_fit(service.name.service)
         and not any(target.tag == TAG_NEW for target in service.targets)
     )

@@ -64,6 +64,14 @@ class TestNothingIsRemembered:
         long = ServiceName("demo", "us-central1", "x" * 36)  # it can have no tag of ours
         assert believed(None, KNOWN, targets=bare, name=long)[1] == ""
 
+    def test_an_active_one_without_our_tag_is_believed_while_its_own_write_was_the_last(
+        self,
+    ) -> None:
+        bare = service_of(KNOWN).targets
+        written = replace(KNOWN, generation=4)
+        lost = [believed(None, written, targets=bare, generation=g)[1] for g in (4, 5, 6)]
+        assert [bool(why) for why in lost] == [False, False, True]
+
 
 class TestTheSameRollout:
     def test_our_own_write_leaves_us_with_what_we_know_beyond_it(self) -> None:

@@ -23,6 +23,7 @@ STRIDE = 613  # a prime: neighbouring seeds aim at cells that have little in com
 CELLS = tuple(reachable())
 LONG = 7_200.0
 NEEDED = {BEFORE: 1, FIRST: 2, BETWEEN: 3, LAST: 1}  # stages of a plan that has such a one
+ENOUGH = 4  # stages: more of them only take longer to get there
 ONLY_PUTS = ("late", "error ABORTED")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from random import Random
 
-from tests.simulation.aiming import NEEDED, aim_of, aimed
+from tests.simulation.aiming import ENOUGH, NEEDED, aim_of, aimed
 from tests.simulation.cells import Cell
 from tests.simulation.editing import draw_edit
 from tests.simulation.incidents import CANDIDATE, HOWS, KINDS, LATER, OTHERS, drawn, main_of
@@ -35,7 +35,8 @@ def draw(
     """
     cell = aim or (aim_of(seed) if kinds >= EVERY_KIND else None)
     rng = Random(seed * 1_000_003 + 7)
-    plan, facts = _plan(rng, NEEDED[cell[2]] if cell is not None else 1, most)
+    least, most = (1, most) if cell is None else (NEEDED[cell[2]], min(most, ENOUGH))
+    plan, facts = _plan(rng, least, most)
     shape = _shape(rng)
     character, truths = _truths(rng)
     processes = _processes(rng)

@@ -117,7 +117,11 @@ class Looks:
             return ""
         candidate = service.revisions.get(self.view.scene.candidate)
         if candidate is None:
-            return "the candidate is deleted"
+            # Until the first write is in force it may be in the making (`apply --image`).
+            made = record.phase == "starting" and record.shifting and not record.ask
+            return (
+                "" if made and service.observed < service.generation else "the candidate is deleted"
+            )
         return "" if candidate.ready is not False else "the candidate lost its readiness"
 
     def _duty_by_evidence(self) -> str:

@@ -249,6 +249,18 @@ def test_what_was_held_before_a_test_counts(wires: Wires) -> None:
     assert any("a test whether it is the candidate" in line for line in result.trace)
 
 
+def test_passes_go_on_with_what_was_resumed_without_the_deleted_candidates_tag(
+    wires: Wires,
+) -> None:
+    """Our tag was given up with the candidate; each pass took the record for an older one."""
+    hand = Incident("traffic", number=41, aim=Aim("starting", "before the first"))
+    gone = Incident("delete revision", CANDIDATE, aim=Aim("taken over", "before the first"))
+    passes = (Process("controller-s", schedule=60, ticks=True),)
+    shape = replace(calm().shape, tags={}, refuses_missing=True)
+    scene = calm(hand, gone, processes=passes, shape=shape, answers="approve")
+    assert played(scene, wires).outcome == "rolled_back"
+
+
 def test_a_candidate_deleted_while_its_failed_shift_is_asked_about_is_rolled_back(
     wires: Wires,
 ) -> None:
