@@ -100,7 +100,7 @@ def _before(past: Past) -> Record:
     began = past.spans[0].in_force
     return Record(
         past.run, "", "", "", "candidate", "stable", {"stable": 100}, began, "",
-        phase=Phase.RUNNING, history=past.history,
+        history=past.history,
     )  # fmt: skip
 
 

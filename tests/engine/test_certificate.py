@@ -90,6 +90,17 @@ def test_a_past_shorter_than_the_plan_and_a_day_has_no_room() -> None:
     assert room[1] - room[0] == timedelta(minutes=30)
 
 
+def test_each_fault_is_what_it_is_called() -> None:
+    assert [(one.name, one.errors, one.pace) for one in (AS_IT_IS, *FAULTS)] == [
+        ("as good as stable", 1.0, 1.0),
+        ("x2 failures", 2.0, 1.0),
+        ("x5 failures", 5.0, 1.0),
+        ("x20 failures", 20.0, 1.0),
+        ("1.5x slower", 1.0, 1.5),
+        ("2x slower", 1.0, 2.0),
+    ]
+
+
 def test_only_faults_that_some_gate_measures_are_tried() -> None:
     assert faults_of(PLAN) == (AS_IT_IS, *FAULTS)
     assert SLOWER not in faults_of(replace(PLAN, gates=PLAN.gates[:1]))

@@ -76,7 +76,11 @@ class TestReads:
 
 
 class TestAsItStood:
-    RECORD = running(1, in_force=at(10), ask=Ask(AskKind.GATE, "x", T0), waived=(1,), extended=True)
+    RECORD = running(
+        1, in_force=at(10), ask=Ask(AskKind.GATE, "x", T0), waived=(1,), extended=True,
+        stopped=at(11), uncounted=9 * MINUTE, paused=Act("bo", T0), approved=(2,),
+        stepped_back=(0,), after="europe-west1",
+    )  # fmt: skip
 
     def stood(self, *what: tuple[float, str], until: float = 30) -> Record:
         return as_it_stood(self.RECORD, happened(*what), at(until))
@@ -85,6 +89,8 @@ class TestAsItStood:
         there = self.stood()
         assert (there.ask, there.waived, there.extended, there.at) == (None, (), False, at(30))
         assert there.in_force == at(10)
+        assert (there.stopped, there.uncounted, there.paused) == (None, timedelta(0), None)
+        assert (there.approved, there.stepped_back, there.after) == ((), (), "")
 
     def test_a_pause_stops_the_hold_until_it_is_resumed(self) -> None:
         paused = self.stood((12, "paused"))
@@ -168,6 +174,14 @@ class TestExplaining:
         assert found.decision.reason.startswith("holding 10% for")
         assert found.hold == timedelta(minutes=30)
         assert found.rule == "no gate failed, and it is not yet time to go on"
+
+    def test_the_decision_itself_is_neither_before_nor_after_it(self) -> None:
+        record, past = self.explained()
+        went = happened((0, "10% in force"), (15, "paused"), (15, "resumed"), (18, "x"))
+        found = explain(PLAN, record, went, past, at(15), went[1])
+        assert (found.before, found.then) == (went[0], went[2:])
+        late = explain(PLAN, record, went, past, at(17), went[1])
+        assert late.before is went[2]
 
     def test_each_gate_tells_its_minutes_and_which_were_left_out(self) -> None:
         record, past = self.explained(Minute(at(15), None, None))

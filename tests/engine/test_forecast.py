@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 
 from controller.engine.forecast import Outlook, _days, assumed_outlook, forecast
-from controller.plan.model import EvidenceRules, Gate, Limits, Needs, Plan, ResponseRate, Stage
+from controller.plan.model import (
+    EvidenceRules,
+    Gate,
+    Latency,
+    Limits,
+    Needs,
+    Plan,
+    ResponseRate,
+    Stage,
+)
 from controller.plan.reader import read_plan
 from controller.plan.source import load
 from tests.engine.builders import PLAN
@@ -179,6 +188,11 @@ class TestFigures:
 
     def test_half_of_the_slow_that_the_limit_allows_is_not_assumed_but_a_fifth(self) -> None:
         assert assumed_outlook(PLAN, 5, 0.2).bad == {"errors": 0.2, "latency": pytest.approx(0.01)}
+
+    def test_of_a_latency_without_a_limit_to_roll_back_nothing_is_assumed(self) -> None:
+        slow = Gate("latency", Latency(95), Limits(maximum=1000), None)
+        plan = replace(PLAN, gates=(*PLAN.gates[:1], slow))
+        assert set(assumed_outlook(plan, 5, 0.2).bad) == {"errors"}
 
 
 class TestAdvice:

@@ -106,6 +106,7 @@ class TestAShift:
         back = replace(first, ask=ask, stopped=T0, shift=Shift(T0, 10))
         again = look(back, 16, service=self.late(back))
         assert again.reason.startswith("the shift to 0% is not in force after")
+        assert again.state is State.ASKING
 
 
 class TestARollBack:

@@ -219,6 +219,11 @@ class TestWhichMinutesAreEvidence:
         assert _moved_in_test(PLAN, record, SLOW) == (at(11), at(14))
         raised = replace(record, trial=replace(trial, raised=at(20)))
         assert _moved_in_test(PLAN, raised, ERRORS) == (at(21), at(21))
+        many = tuple(minute(n) for n in range(8, 16))
+        seen = absorbed(record, *many, since=8)
+        assert seen == [(9, 10), (10, 20), (11, 30), (12, 40), (13, 50), (14, 60), (15, 70)]
+        slow = [end for end, _ in absorbed(record, *many, gate=SLOW, since=8)]
+        assert slow == [9, 10, 11, 15]
         assert _moved_in_test(PLAN, running(), ERRORS) is None
         assert _moved_in_test(PLAN, replace(record, shift=Shift(T0, 50)), ERRORS) is None
 
@@ -256,6 +261,9 @@ class TestEntering:
         plan = replace(BOTH, gates=(late, SCORE))
         assert self.enter(plan, in_force=at(20)).watermark == at(21)
         assert self.enter(plan, in_force=at(20), came_from=1).watermark == at(9)
+        first = replace(BOTH, gates=(replace(ERRORS, stages=frozenset({10})), SCORE))
+        back = running(0, first, came_from=1, in_force=at(20), gates={"errors": Accumulated(at(9))})
+        assert entered(first, back)["errors"].watermark == at(21)
 
 
 class TestCoverage:

@@ -164,9 +164,12 @@ class Finders:
     def of(self, mutant: Mutant) -> list[Finder]:
         """Return who may notice a mutant, in the order to try them."""
         may = [one for one in self.known.values() if one.name in self.there and one.passed]
-        if f"{mutant.file}:{mutant.place}" in self.digests:  # else it is newer than the traces
+        place = f"{mutant.file}:{mutant.place}"
+        if place in self.digests:
             spots = self._spots(mutant)
             may = [one for one in may if any(one.reached.get(p, 0) & b for p, b in spots.items())]
+        else:  # it is newer than most traces
+            may = [one for one in may if place in one.reached] or may
         return sorted(may, key=lambda one: one.rank)
 
     def _spots(self, mutant: Mutant) -> dict[str, int]:

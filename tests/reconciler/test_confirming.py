@@ -346,6 +346,18 @@ class TestABeginning:
         assert tick.decision.action is Action.START
         assert len(world.writes) == 1
 
+    def test_another_that_began_meanwhile_is_gone_on_with_and_is_not_ours(self) -> None:
+        theirs = a_world(replace(RECORD, rollout="r2", nonce="theirs")).service
+
+        class Overtaken(World):
+            def sleep(self, span: timedelta) -> None:
+                super().sleep(span)
+                self.service = theirs
+
+        found = begin(Overtaken(BARE, {"write": [Unavailable("503")]}))
+        assert isinstance(found, Attach)
+        assert found.record.rollout == "r2"
+
     def test_the_same_rollout_is_gone_on_with_and_nothing_is_written(self) -> None:
         world = a_world()
         found = begin(world)
@@ -412,6 +424,12 @@ class TestABeginning:
         begin(going, image="app:2")
         assert "template" not in going.calls
 
+    def test_what_a_person_should_know_before_is_a_warning(self) -> None:
+        tick = begin(World(replace(BARE, unusual=("session affinity is on",))))
+        assert isinstance(tick, Tick)
+        said = [(e.level, e.text) for e in tick.events if isinstance(e, Message)]
+        assert ("warning", "session affinity is on") in said
+
     def test_stable_beyond_its_limits_is_refused_before_anything_is_written(self) -> None:
         strict = replace(PLAN.gates[0], limits=replace(PLAN.gates[0].limits, maximum=0.00001))
         world = World(BARE)
@@ -422,6 +440,17 @@ class TestABeginning:
 
 
 class TestALook:
+    def test_is_decided_at_the_time_when_all_was_seen(self) -> None:
+        class Slow(World):
+            def read(self, *args: Any, **more: Any) -> Any:
+                self.sleep(timedelta(seconds=20))
+                return super().read(*args, **more)
+
+        plain = a_world(replace(RECORD, duty="me"))
+        tick = self.reconciler(Slow(plain.service)).tick()
+        assert tick is not None
+        assert tick.at == at(10) + timedelta(seconds=40)
+
     def reconciler(self, world: World, controller: str = "me") -> Reconciler:
         return Reconciler(world.ports, NAME, controller)
 
