@@ -259,8 +259,12 @@ def roll_back(
     *,
     by: str = "",
 ) -> Decision:
-    """Put every request back on stable; before any shift that ends the rollout at once."""
-    if record.weight == 0 and record.phase is Phase.STARTING:
+    """Put every request back on stable; before any shift that ends the rollout at once.
+
+    An older record that was written back knows of no shift; the service does.
+    """
+    got = service.asked.get(record.candidate, 0) or service.in_force.get(record.candidate, 0)
+    if record.weight == 0 and record.phase is Phase.STARTING and not got:
         return _ended(record, service, now, "rolled_back", reason, by=by)
     back = replace(
         record, phase=Phase.ROLLING_BACK, weight=0, ask=None, shift=Shift(now, record.weight)

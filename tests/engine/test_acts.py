@@ -515,3 +515,20 @@ class TestBackWithoutARollout:
         assert last.reason == "rolled back by ada: because"
         assert [t.what for t in decision.record.transitions] == ["promoted", "roll back"]
         assert decision.record.noted == 2
+
+
+def test_a_roll_back_by_an_older_record_is_watched_where_there_was_a_shift() -> None:
+    """Somebody wrote the record of before the first shift back: the candidate has traffic."""
+    back = acts.roll_back_now(
+        starting(), service_of(starting(), {OLD: 47, NEW: 53}), (), NOW, "ada"
+    )
+    assert isinstance(back, Decision)
+    assert split_asked(back) == {OLD: 100}
+    assert back.record.phase is Phase.ROLLING_BACK
+    still = service_of(starting(), statuses=(Target(OLD, 47), Target(NEW, 53)))
+    served = acts.roll_back_now(starting(), still, (), NOW, "ada")
+    assert isinstance(served, Decision)
+    assert served.record.phase is Phase.ROLLING_BACK
+    never = acts.roll_back_now(starting(), service_of(starting()), (), NOW, "ada")
+    assert isinstance(never, Decision)
+    assert never.record.phase is Phase.DONE

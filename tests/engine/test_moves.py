@@ -359,7 +359,7 @@ class TestEnding:
 
     def test_before_the_first_shift_a_roll_back_is_the_end(self) -> None:
         new = replace(FULL, phase=Phase.STARTING, stage=-1, weight=0)
-        decision = moves.roll_back(new, SERVICE, NOW, "why", by="bo")
+        decision = moves.roll_back(new, service_of(FULL, {OLD: 100}), NOW, "why", by="bo")
         assert decision.state is State.DONE
         assert decision.record.outcomes[-1].by == "bo"
         moved = replace(new, weight=10)  # by hand, and taken back: the candidate has traffic
