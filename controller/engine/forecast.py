@@ -141,11 +141,12 @@ def outlook_of(
         minutes = minutes_of(seen[query].value, "", list(stable), window.start, window.end)
         points = [minute.stable for minute in minutes if minute.stable is not None]
         if is_rate(gate):
-            limit = gate.limits.roll_back or 0.0
-            counted = [accused(gate, value, limit) for value in points]
+            limit = gate.limits.roll_back
+            counted = [accused(gate, value, limit or 0.0) for value in points]
             total = sum(n for _, n in counted)
             if total and not isinstance(gate.metric, CustomMetric):
-                bad[gate.name] = sum(x for x, _ in counted) / total
+                if limit is not None or isinstance(gate.metric, ResponseRate):
+                    bad[gate.name] = sum(x for x, _ in counted) / total
                 requests = max(requests, total / ((window.end - window.start) / MINUTE))
         history[gate.name] = history_of(gate, points, period // MINUTE, plan.level)
     return Outlook(requests, bad, history)

@@ -461,6 +461,11 @@ def test_an_outcome_of_before_names_no_rollout_and_what_is_none_is_no_outcome() 
         decode(json.dumps(plain))
 
 
+def test_which_format_it_is_of_is_said() -> None:
+    with pytest.raises(Unreadable, match="its format is 7, this version reads 1"):
+        decode('{"v":7}')
+
+
 def test_what_says_nothing_is_not_written() -> None:
     plain = json.loads(encode(a_record()))
     assert set(plain) == {

@@ -182,6 +182,7 @@ class TestExplaining:
         assert (found.before, found.then) == (went[0], went[2:])
         late = explain(PLAN, record, went, past, at(17), went[1])
         assert late.before is went[2]
+        assert explain(PLAN, record, went[:2], past, at(17), went[1]).before is went[0]
 
     def test_each_gate_tells_its_minutes_and_which_were_left_out(self) -> None:
         record, past = self.explained(Minute(at(15), None, None))

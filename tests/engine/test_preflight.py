@@ -276,6 +276,17 @@ class TestOutlook:
         assert set(found.history) == {"latency"}
         assert found.requests == pytest.approx(100)
 
+    def test_of_a_latency_without_a_limit_to_roll_back_nothing_is_bad(self) -> None:
+        """Every one of stable's requests counted as beyond it."""
+        slow = replace(SLOW, limits=Limits(maximum=1000))
+        bare = replace(ERRORS, limits=Limits(maximum=0.01))
+        found = self.outlook(
+            replace(PLAN, gates=(slow, bare)), Requests=codes(1500, 3), Latencies=FAST
+        )
+        assert found.bad == {"errors": pytest.approx(0.002)}
+        assert self.outlook(replace(PLAN, gates=(slow,)), Latencies=FAST).requests > 0
+        assert set(found.history) >= {"errors", "latency"}
+
     def test_an_applications_own_metric_tells_no_rate_of_requests(self) -> None:
         found = self.outlook(replace(PLAN, gates=(SCORE,)), CustomMetric=Number(0.8))
         assert (found.requests, found.bad) == (0.0, {})

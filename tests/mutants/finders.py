@@ -15,7 +15,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
@@ -167,7 +167,13 @@ class Finders:
         place = f"{mutant.file}:{mutant.place}"
         if place in self.digests:
             spots = self._spots(mutant)
-            may = [one for one in may if any(one.reached.get(p, 0) & b for p, b in spots.items())]
+            words = {part for part in mutant.place.split(".")[:1] if place not in self._functions}
+            may = [
+                one
+                for one in may
+                if any(one.reached.get(p, 0) & b for p, b in spots.items())
+                or words & _names_in(one.name)
+            ]
         else:  # it is newer than most traces
             may = [one for one in may if place in one.reached] or may
         return sorted(may, key=lambda one: one.rank)
@@ -213,6 +219,16 @@ class Finders:
                 if named == wanted or (owner and named == name):
                     spots[function] = -1
         return spots
+
+
+@lru_cache(maxsize=1024)
+def _names_in(finder: str) -> frozenset[str]:
+    """Return the names in the file of a test: of a constant it may tell without any function."""
+    file = ROOT / finder.partition("::")[0]
+    if "::" not in finder or not file.is_file():
+        return frozenset()
+    tree = ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+    return frozenset(one.id for one in tree if isinstance(one, ast.Name))
 
 
 def within(finders: list[Finder], seconds: float, first: Iterable[str] = ()) -> Iterator[Finder]:
