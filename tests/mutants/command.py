@@ -26,7 +26,7 @@ def main(arguments: Sequence[str]) -> int:
         return _show(mutants, given.show)
     sittings = Sittings.read()
     sittings.forget_others(mutants)
-    sample = [one for one in mutants if given.only in one.name][: given.sample]
+    sample = [one for one in mutants[: given.sample] if given.only in one.name]
     if not given.tell:
         to_play = [one for one in sample if _is_open(sittings, one, again=given.again)]
         _play(to_play, sittings, given)
@@ -44,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
         "--sample", type=int, default=500, help="the first so many of the draw (500)"
     )
     parser.add_argument(
-        "--aimed", type=int, default=450, help="so many of them had tests written for them (450)"
+        "--aimed", type=int, default=600, help="so many of them had tests written for them (600)"
     )
     parser.add_argument("--only", default="", help="only those with this text in their name")
     parser.add_argument("--tests", nargs="+", default=TESTS, help="folders or files of tests")
