@@ -97,9 +97,10 @@ class TestAShift:
 
     def test_a_first_write_that_never_comes_into_force_is_given_up(self) -> None:
         first = starting(shift=Shift(T0, 0))
-        still = look(first, 15, service=self.late(first))
+        late = Seen(service_of(first, statuses=(), reconciling=True))
+        still = look(first, 15, service=late)
         assert still.reason == "the record is written, not yet in force"
-        ended = look(first, 15 + BARELY, service=self.late(first))
+        ended = look(first, 15 + BARELY, service=late)
         assert ended.state is State.DONE
         assert ended.reason.startswith("the first write is not in force after")
         ask = Ask(AskKind.SHIFT_FAILED, "the shift to 10% failed", T0)
