@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from controller.cli import options, questions
-from controller.cli.stops import Code, Stop, as_stop, without_it
+from controller.cli.stops import Code, Refused, Stop, as_stop, without_it
 from controller.ports import PortError
 
 if TYPE_CHECKING:
@@ -188,10 +188,6 @@ def _noting(stops: list[click.ClickException], found: Target) -> Iterator[None]:
         unread = isinstance(error, Unreadable)
         stops.append(Stop(str(error), without_it(found.place)) if unread else as_stop(error))
         write(sys.stderr, f"{found.name.region}: {stops[-1].message}")
-
-
-class Refused(Stop):
-    """What a service refuses because the act makes no sense there now."""
 
 
 @dataclass(frozen=True, slots=True)

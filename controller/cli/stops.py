@@ -47,7 +47,7 @@ class Stop(click.ClickException):
 
 
 class Refused(Stop):
-    """What was wanted cannot be, beside a rollout that goes on: this changed nothing of it."""
+    """What was wanted makes no sense as the service stands now; nothing was changed by it."""
 
 
 class InvalidPlan(Stop):

@@ -54,10 +54,9 @@ from controller.plan.model import (
     Then,
     When,
 )
-from controller.plan.read_window import FROZEN_DAYS_MOST, frozen_days
 from controller.plan.scalars import duration_text, rate_text, value_text
 from controller.plan.text import FILTERS, ITEM, NEWS_NAMES, REVISION_NAMES, is_url
-from controller.plan.window import rule_text
+from controller.plan.window import FROZEN_DAYS_MOST, frozen_days, rule_text
 
 BYTES_MOST = 256 * 1024
 

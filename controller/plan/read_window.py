@@ -18,9 +18,8 @@ from controller.plan.keys import (
 )
 from controller.plan.model import DAY_MINUTES, EVERY_DAY, AdvanceOnly, Freeze
 from controller.plan.scalars import Unreadable
-from controller.plan.window import DAY_NAMES, zones
+from controller.plan.window import DAY_NAMES, FROZEN_DAYS_MOST, frozen_days, zones
 
-FROZEN_DAYS_MOST = 366
 _LONG = {"monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"}
 
 
@@ -95,11 +94,6 @@ def parse_freeze(text: str) -> Freeze:
     if freeze.last < freeze.first:
         raise Unreadable(f"{text} ends before it begins", f"write {last}..{first}")
     return freeze
-
-
-def frozen_days(freezes: tuple[Freeze, ...]) -> int:
-    """Return how many days the freezes take; a day in two of them counts twice."""
-    return sum((freeze.last - freeze.first).days + 1 for freeze in freezes)
 
 
 def _date(text: str) -> date:

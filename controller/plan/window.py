@@ -20,6 +20,7 @@ from controller.plan.model import DAY_MINUTES, AdvanceOnly, Freeze
 
 DAY = timedelta(days=1)
 HORIZON_DAYS = 800  # beyond what a plan's freezes can keep closed
+FROZEN_DAYS_MOST = 366
 DAY_NAMES = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
@@ -166,3 +167,8 @@ def closed_text(rule: AdvanceOnly, now: datetime) -> str:
     if zone_of(rule) is None:
         return f"the window cannot be told: this machine does not know the time zone {rule.zone}"
     return f"the window ({rule_text(rule)}) does not open any more"
+
+
+def frozen_days(freezes: tuple[Freeze, ...]) -> int:
+    """Return how many days the freezes take; a day in two of them counts twice."""
+    return sum((freeze.last - freeze.first).days + 1 for freeze in freezes)

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import string
+import subprocess
+import sys
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -253,3 +255,13 @@ def test_a_plan_changed_at_any_place_is_a_plan_or_refused(data: st.DataObject) -
     node[key] = data.draw(st.sampled_from(values))
     with suppress(ValueError):
         assert isinstance(from_json(json.dumps(tree)), Plan)
+
+
+def test_a_record_is_read_without_what_reads_a_plans_file() -> None:
+    """`status` waits for every import: a YAML parser and a template engine are half of them."""
+    code = (
+        "import sys, controller.plan.compact, controller.engine.codec; "
+        "sys.exit(' '.join({'yaml', 'jinja2'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert done.stderr.strip() == ""
